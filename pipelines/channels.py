@@ -1,0 +1,31 @@
+"""The registry of channels: each way to look at items is one entry here, and nowhere else."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One way to look at items.
+
+    `encoder` names the model that embeds it. An image channel reads the derivatives of segments; a
+    text channel reads the redacted texts of the given `sources`. `weight` is its share in the fused
+    score when every channel is present (see `pipelines.search.fusion`).
+    """
+
+    name: str
+    encoder: Literal["image", "text"]
+    weight: float
+    description: str
+    sources: tuple[str, ...] = ()
+
+
+CHANNELS: dict[str, Channel] = {
+    channel.name: channel
+    for channel in (
+        Channel("visual", "image", 0.45, "What the picture or page looks like."),
+        Channel("caption", "text", 0.10, "What the caption model says of it.", ("caption",)),
+        Channel("ocr", "text", 0.20, "Text read in pixels or in a text file.", ("ocr", "body")),
+        Channel("meta", "text", 0.25, "Title, description, alt text and tags.", ("meta",)),
+    )
+}

@@ -1,0 +1,25 @@
+"""The errors that users meet: each message names the thing and the way out, never a private value."""
+
+
+class MediadexError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class BadInput(MediadexError):
+    """An item that cannot be processed until its bytes or the step change; it is quarantined."""
+
+
+class ResidualFinding(MediadexError):
+    """Private data was still found after redaction; the item is kept out and the asset fails."""
+
+
+class IdentityMismatch(MediadexError):
+    """A vector or table of one model identity was offered where another is expected."""
+
+
+class InvalidFilter(MediadexError):
+    """A `--where` expression that is not understood or not allowed."""
+
+
+class NotReleased(MediadexError):
+    """There is no release to answer from yet."""

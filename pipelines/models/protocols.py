@@ -1,0 +1,81 @@
+"""What a model must offer to be used here, and the identity that every vector and text carries."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides what a model puts out. Two outputs compare only if these are equal.
+
+    `weights` is a sha256 (hex) of the weights; `dimension` is the width of its vectors, 0 for a
+    model that puts out text.
+    """
+
+    name: str
+    revision: str
+    weights: str
+    preprocessing: str
+    dimension: int
+    dtype: str
+
+    @property
+    def key(self) -> str:
+        """Short digest (12 hex digits) that names tables and enters recipes."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]
+
+    def as_json(self) -> str:
+        """Canonical JSON, as stored with every row."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+class TextEncoder(Protocol):
+    """Text to vectors."""
+
+    identity: Identity
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return float32 (len(texts), dimension), rows of unit length."""
+        ...
+
+
+class ImageEncoder(Protocol):
+    """Images and text to vectors of one space.
+
+    Preparing (resizing, normalising) is apart from encoding so that it can run in other threads
+    while the model works.
+    """
+
+    identity: Identity
+
+    def prepare(self, image: Image.Image) -> Any:
+        """Turn an RGB image into the model's input for one image."""
+        ...
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Return float32 (len(prepared), dimension), rows of unit length."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode queries into the images' space: float32 (len(texts), dimension), unit rows."""
+        ...
+
+
+class Captioner(Protocol):
+    """Images to one sentence each."""
+
+    identity: Identity
+
+    def prepare(self, image: Image.Image) -> Any:
+        """Turn an RGB image into the model's input for one image."""
+        ...
+
+    def caption_prepared(self, prepared: Sequence[Any]) -> list[str]:
+        """Return one caption per image, deterministic for the same input."""
+        ...

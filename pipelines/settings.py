@@ -1,0 +1,64 @@
+"""Every knob in one place. Values come from `MEDIADEX_*` variables, then `mediadex.toml` in the home."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULT_HOME = ".mediadex"
+
+
+class Settings(BaseSettings):
+    """Settings of one home. Sizes are in bytes or pixels as named; models are given by spec."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIADEX_", extra="forbid")
+
+    home: Path = Field(Path(DEFAULT_HOME), description="Local folder of the instance, logs, config.")
+    storage: str = Field("", description="URI of tables and derivatives; empty: the home itself.")
+
+    text_encoder: str = "builtin"
+    image_encoder: str = "builtin"
+    captioner: str = "builtin"
+    ocr_languages: str = "eng"
+
+    batch_items: int = Field(256, ge=1, le=10_000, description="Items in a batch (a partition).")
+    group_items: int = Field(32, ge=1, description="Rows committed together; lost at most by a kill.")
+    encode_rows: int = Field(32, ge=1, description="Rows a model sees at once.")
+    workers: int = Field(os.cpu_count() or 1, ge=1, description="Threads that read, decode and OCR.")
+    index_rows: int = Field(20_000, ge=256, description="Rows from which a vector index is built.")
+
+    max_bytes: int = Field(512 << 20, description="Larger files are refused.")
+    max_pixels: int = Field(80_000_000, description="Larger images are refused before decoding.")
+    max_pages: int = Field(100, description="Longer documents are refused.")
+    max_characters: int = Field(1_000_000, description="Longer texts are refused.")
+    derivative_side: int = Field(1600, description="Longest side of a stored derivative, pixels.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit values first, then the environment, then the home's `mediadex.toml`."""
+        home = Path(init_settings().get("home") or env_settings().get("home") or DEFAULT_HOME)
+        toml = TomlConfigSettingsSource(settings_cls, home / "mediadex.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def root(self) -> str:
+        """URI (or absolute path) under which every table and derivative lives."""
+        return self.storage.rstrip("/") or str(self.home.resolve())
+
+
+def load_settings(home: Path | str | None = None) -> Settings:
+    """Read the settings of a home; `None` means `$MEDIADEX_HOME`, else `.mediadex`."""
+    return Settings(home=Path(home)) if home else Settings()

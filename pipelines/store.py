@@ -1,0 +1,46 @@
+"""One handle on every table and blob under a root URI."""
+
+from pipelines.models.protocols import Identity
+from pipelines.tables.blobs import BlobStore
+from pipelines.tables.facts import FactTable
+from pipelines.tables.schemas import FACTS, passage_schema, vector_schema
+from pipelines.tables.vectors import SearchTable
+
+PASSAGES = "passages"
+
+
+class Store:
+    """All that a home keeps: Delta tables as attributes, LanceDB tables by channel, blobs."""
+
+    def __init__(self, root: str, storage_options: dict[str, str] | None = None):
+        self.root = root.rstrip("/")
+        self.storage_options = storage_options or {}
+        self.items = self._facts("items")
+        self.segments = self._facts("segments")
+        self.texts = self._facts("texts")
+        self.findings = self._facts("findings")
+        self.outcomes = self._facts("outcomes")
+        self.releases = self._facts("releases")
+        self.blobs = BlobStore(f"{self.root}/blobs", self.storage_options)
+
+    def _facts(self, name: str) -> FactTable:
+        return FactTable(f"{self.root}/delta/{name}", FACTS[name], self.storage_options)
+
+    @property
+    def search_root(self) -> str:
+        """URI of the LanceDB database."""
+        return f"{self.root}/lance"
+
+    def channel(self, name: str, identity: Identity) -> SearchTable:
+        """Return the vector table of a channel and encoder identity; another identity, another table."""
+        return SearchTable(
+            self.search_root,
+            f"{name}_{identity.key}",
+            vector_schema(identity.dimension),
+            self.storage_options,
+        )
+
+    @property
+    def passages(self) -> SearchTable:
+        """The full-text table of redacted passages."""
+        return SearchTable(self.search_root, PASSAGES, passage_schema(), self.storage_options)

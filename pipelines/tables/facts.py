@@ -1,0 +1,105 @@
+"""Delta Lake tables of facts and text: read a slice, append, or replace the rows of some items."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+_COMMIT_TRIES = 8
+
+
+def quoted(value: str) -> str:
+    """Quote a value as a SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def equals_any(column: str, values: Iterable[str]) -> str:
+    """Return the predicate `column IN (...)`, or one that is never true for no values."""
+    literals = ", ".join(quoted(value) for value in sorted(values))
+    return f"{column} IN ({literals})" if literals else "1 = 0"
+
+
+class FactTable:
+    """One Delta table. Writers may run side by side: a lost race is retried on the new state."""
+
+    def __init__(self, uri: str, schema: pa.Schema, storage_options: Mapping[str, str] | None = None):
+        self.uri = uri
+        self.schema = schema
+        self.storage_options = dict(storage_options or {})
+
+    def _open(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri, storage_options=self.storage_options)
+        except TableNotFoundError:
+            return None
+
+    @property
+    def version(self) -> int | None:
+        """Version of the newest commit; `None` before the first."""
+        table = self._open()
+        return None if table is None else table.version()
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Read the given columns of the rows that match the SQL predicate.
+
+        An absent table reads as empty; `version` reads an older state.
+        """
+        table = self._open()
+        schema = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
+        if table is None:
+            return schema.empty_table()
+        if version is not None:
+            table.load_as_version(version)
+        query = f"SELECT {', '.join(schema.names)} FROM facts"
+        if where:
+            query += f" WHERE {where}"
+        # Read by delta-rs itself: a pyarrow dataset over it aborted interpreters at exit.
+        return pa.table(QueryBuilder().register("facts", table).execute(query).read_all()).cast(schema)
+
+    def rows(
+        self, columns: Sequence[str] | None = None, where: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Read like `read`, as dictionaries."""
+        return self.read(columns, where).to_pylist()
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows in one commit."""
+        if rows:
+            self._commit(lambda: self._write(rows, mode="append"))
+
+    def replace(self, predicate: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the rows that match the SQL predicate in one commit; `rows` must match it."""
+        table = self._open()
+        if table is None:
+            self.append(rows)
+        elif rows:
+            self._commit(lambda: self._write(rows, mode="overwrite", predicate=predicate))
+        else:
+            self._commit(lambda: DeltaTable(self.uri, None, self.storage_options).delete(predicate))
+
+    def _write(self, rows: Sequence[Mapping[str, Any]], **how: Any) -> None:
+        write_deltalake(
+            self.uri,
+            pa.Table.from_pylist(list(rows), schema=self.schema),
+            storage_options=self.storage_options,
+            **how,
+        )
+
+    def _commit(self, write: Callable[[], Any]) -> None:
+        for attempt in range(_COMMIT_TRIES):
+            try:
+                write()
+                return
+            except CommitFailedError:
+                if attempt == _COMMIT_TRIES - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))

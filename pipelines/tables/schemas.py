@@ -1,0 +1,181 @@
+"""The columns of every table. A change here is a change of a contract."""
+
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+# Known metadata keys (ImageFolder convention); any other key is kept in `extra`.
+TEXT_KEYS = ("title", "description", "alt", "transcript")
+ATTRIBUTE_KEYS = (
+    "domain",
+    "region",
+    "usage_rights",
+    "consent",
+    "consent_expires",
+    "owner",
+    "business_unit",
+    "product_family",
+    "published_at",
+)
+DATE_KEYS = ("consent_expires", "published_at")
+
+ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("batch", pa.string()),
+        ("kind", pa.string()),
+        ("media_type", pa.string()),
+        ("content_hash", pa.string()),
+        ("perceptual_hash", pa.string()),
+        ("size", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        (
+            "origins",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("uri", pa.string()),
+                        ("source", pa.string()),
+                        ("file_name", pa.string()),
+                        ("fingerprint", pa.string()),
+                        ("metadata_hash", pa.string()),
+                    ]
+                )
+            ),
+        ),
+        *((key, pa.string()) for key in TEXT_KEYS + ATTRIBUTE_KEYS),
+        ("tags", pa.list_(pa.string())),
+        ("extra", pa.string()),
+        ("deleted", pa.bool_()),
+        ("registered_at", _TIME),
+        ("updated_at", _TIME),
+    ]
+)
+
+SEGMENTS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("item_id", pa.string()),
+        ("batch", pa.string()),
+        ("segment", pa.string()),
+        ("kind", pa.string()),
+        ("page", pa.int32()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("derivative", pa.string()),
+        ("thumbnail", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("recipe", pa.string()),
+    ]
+)
+
+TEXTS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("item_id", pa.string()),
+        ("batch", pa.string()),
+        ("segment", pa.string()),
+        ("source", pa.string()),
+        ("text", pa.string()),
+        ("text_hash", pa.string()),
+        ("confidence", pa.float64()),
+        ("words", pa.string()),
+        ("page", pa.int32()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("model", pa.string()),
+        ("recipe", pa.string()),
+    ]
+)
+
+FINDINGS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("batch", pa.string()),
+        ("segment", pa.string()),
+        ("source", pa.string()),
+        ("entity", pa.string()),
+        ("score", pa.float64()),
+        ("place", pa.string()),
+        ("recipe", pa.string()),
+    ]
+)
+
+OUTCOMES = pa.schema(
+    [
+        ("key", pa.string()),
+        ("item_id", pa.string()),
+        ("batch", pa.string()),
+        ("step", pa.string()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("reason", pa.string()),
+        ("attempts", pa.int32()),
+        ("uri", pa.string()),
+        ("recipe", pa.string()),
+        ("updated_at", _TIME),
+    ]
+)
+
+RELEASES = pa.schema(
+    [
+        ("release", pa.string()),
+        ("created_at", _TIME),
+        ("manifest", pa.string()),
+    ]
+)
+
+FACTS: dict[str, pa.Schema] = {
+    "items": ITEMS,
+    "segments": SEGMENTS,
+    "texts": TEXTS,
+    "findings": FINDINGS,
+    "outcomes": OUTCOMES,
+    "releases": RELEASES,
+}
+
+# The filterable attributes that every searched row carries, so that filters run before the cut.
+ATTRIBUTES = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("uri", pa.string()),
+        ("kind", pa.string()),
+        ("media_type", pa.string()),
+        ("title", pa.string()),
+        *((key, pa.string()) for key in ATTRIBUTE_KEYS),
+        ("tags", pa.list_(pa.string())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("size", pa.int64()),
+        ("extra", pa.json_()),
+    ]
+)
+
+_KEY = pa.field(
+    "key", pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"}
+)
+_PLACE = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("segment", pa.string()),
+        ("page", pa.int32()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("recipe", pa.string()),
+        ("attributes_hash", pa.string()),
+    ]
+)
+
+
+def vector_schema(dimension: int) -> pa.Schema:
+    """Schema of a channel's LanceDB table with vectors of the given width (float32)."""
+    vector = pa.field("vector", pa.list_(pa.float32(), dimension))
+    return pa.schema([_KEY, *_PLACE, pa.field("identity", pa.string()), *ATTRIBUTES, vector])
+
+
+def passage_schema() -> pa.Schema:
+    """Schema of the LanceDB table of redacted passages, searched by BM25."""
+    text = [pa.field("source", pa.string()), pa.field("text", pa.string())]
+    return pa.schema([_KEY, *_PLACE, *ATTRIBUTES, *text])

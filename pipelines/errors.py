@@ -23,3 +23,7 @@ class InvalidFilter(MediadexError):
 
 class NotReleased(MediadexError):
     """There is no release to answer from yet."""
+
+
+class ModelUnavailable(MediadexError):
+    """A model that cannot be loaded: its files are absent, out of reach or not the right ones."""

@@ -1,0 +1,35 @@
+"""What assets share: partitions, owners, policies, code versions."""
+
+import warnings
+
+import dagster as dg
+
+from pipelines.models.suite import ModelSuite
+from pipelines.recipes import digest
+from pipelines.settings import load_settings
+
+OWNERS = ["team:media-index"]
+
+# A backfill policy is what makes a range of batches one run; its interface is still called beta.
+warnings.filterwarnings("ignore", ".*backfill_policy.*", dg.BetaWarning)
+
+batches = dg.DynamicPartitionsDefinition(name="batches")
+
+# One run for a range of batches: models are loaded once for all of them.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+# New or updated batches are worked on, but never before what they are made from.
+AUTOMATION = dg.AutomationCondition.eager().with_label("when its inputs have arrived")
+
+
+def chosen_models() -> ModelSuite:
+    """Return the models of the home that this code location serves, without loading any."""
+    return ModelSuite.chosen_by(load_settings())
+
+
+def code_version(version: str, spec: str, key: str) -> str:
+    """Derive a code version from a step's version and its model; `key` is used for built-ins only.
+
+    Another model's identity is known after loading it, which loading definitions must not do.
+    """
+    return digest(version, key if spec == "builtin" else spec)[:12]

@@ -1,0 +1,110 @@
+"""From raw media to searchable rows, batch by batch: redaction, captions, vectors, passages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from assets.common import AUTOMATION, ONE_RUN, OWNERS, batches, chosen_models, code_version
+from assets.reporting import contact_sheet, step_metadata
+from pipelines.channels import CHANNELS, Channel
+from pipelines.pipeline import build_steps
+from pipelines.progress import reporter
+from pipelines.steps import caption, embed, redact
+from pipelines.steps.runner import run
+from pipelines.tables.facts import quoted
+from resources.home import HomeResource
+
+_MODELS = chosen_models()
+
+
+def _derived(
+    name: str, *, group: str, kinds: set[str], deps: list[str], version: str, description: str
+) -> dg.AssetsDefinition:
+    """Make the asset of one step; what it does is in `pipelines.steps`."""
+
+    @dg.asset(
+        name=name,
+        group_name=group,
+        kinds=kinds,
+        owners=OWNERS,
+        deps=deps,
+        partitions_def=batches,
+        backfill_policy=ONE_RUN,
+        automation_condition=AUTOMATION,
+        code_version=version,
+        description=description,
+    )
+    def derived(context: dg.AssetExecutionContext, home: HomeResource) -> None:
+        store, settings = home.store(), home.settings()
+        step = build_steps(store, home.models(), settings)[name]
+        residual = 0
+        for batch in context.partition_keys:
+            report = run(step, batch, settings, reporter(f"{name} {batch}"))
+            rows = store.outcomes.rows(
+                where=f"step = {quoted(name)} AND batch = {quoted(batch)}"
+            )
+            metadata: Mapping[str, Any] = step_metadata(report, rows)
+            if name == "redacted_media":
+                metadata = {**metadata, "contact_sheet": contact_sheet(store, batch)}
+            context.add_asset_metadata(metadata, partition_key=batch)
+            residual += len(report.residual)
+        if residual:
+            # A failed blocking check would not keep automation from going on; a failure does.
+            raise dg.Failure(
+                f"private data was still found in {residual} redacted item(s); they are quarantined "
+                "and kept out. `mediadex status --failed` lists them; run again for the others.",
+                allow_retries=False,
+            )
+
+    return derived
+
+
+def _embeddings(channel: Channel) -> dg.AssetsDefinition:
+    spec = _MODELS.image if channel.encoder == "image" else _MODELS.text
+    identity = _MODELS.encoder(channel).identity.key if spec == "builtin" else spec
+    made_from = {"caption": "captions", "meta": "items"}.get(channel.name, "redacted_media")
+    return _derived(
+        f"{channel.name}_embeddings",
+        group="embed",
+        kinds={"lancedb", "torch"},
+        deps=sorted({made_from, "redacted_media"}),
+        version=code_version(embed.VERSION, spec, identity),
+        description=f"{channel.description} One vector a row, in the table of this channel.",
+    )
+
+
+redacted_media = _derived(
+    "redacted_media",
+    group="redact",
+    kinds={"deltalake", "python"},
+    deps=["raw_media"],
+    version=code_version(redact.VERSION, _MODELS.ocr_languages, ""),
+    description="Text read by OCR, with personal data masked in text, word boxes and pixels. "
+    "Everything downstream is made from this and from nothing else. An item in which private data "
+    "is still found fails the batch and is kept out.",
+)
+
+captions = _derived(
+    "captions",
+    group="enrich",
+    kinds={"deltalake", "torch"},
+    deps=["redacted_media"],
+    version=code_version(
+        caption.VERSION,
+        _MODELS.caption,
+        _MODELS.captioner().identity.key if _MODELS.caption == "builtin" else "",
+    ),
+    description="One sentence for every redacted picture and page.",
+)
+
+passages = _derived(
+    "passages",
+    group="embed",
+    kinds={"lancedb", "python"},
+    deps=["captions", "redacted_media"],
+    version=code_version(embed.VERSION, "builtin", "passages"),
+    description="Every redacted text, where BM25 finds it.",
+)
+
+embeddings = [_embeddings(channel) for channel in CHANNELS.values()]

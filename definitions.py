@@ -1,0 +1,29 @@
+"""The door to Dagster: everything the code location offers, put together in one place."""
+
+import dagster as dg
+
+from assets import derive, ingest, publish
+from resources.home import HomeResource
+from sensors import automation
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """Return all assets, checks, jobs, schedules, sensors and resources."""
+    return dg.Definitions(
+        assets=[
+            ingest.items,
+            ingest.raw_media,
+            derive.redacted_media,
+            derive.captions,
+            *derive.embeddings,
+            derive.passages,
+            publish.release,
+        ],
+        jobs=[automation.scan, automation.index_batch, automation.publish],
+        schedules=[automation.nightly_scan, automation.nightly_release],
+        sensors=[automation.keep_batches_current],
+        resources={"home": HomeResource()},
+        # One process a run, so that a model is loaded once for all steps.
+        executor=dg.in_process_executor,
+    )

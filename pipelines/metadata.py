@@ -1,0 +1,112 @@
+"""What people say about their media: redacted, sorted into known columns, and made searchable text."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.errors import BadInput
+from pipelines.pii import PATTERN_ENTITIES, Detector, mask
+from pipelines.recipes import digest
+from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
+
+VERSION = "1"
+# Names and ids are full of digits; only what cannot be mistaken is looked for there.
+_UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
+
+
+def redact_name(name: str, detector: Detector) -> str:
+    """Mask what is certainly personal in a file name or id; equal to the input where nothing is."""
+    return mask(name, detector.find(name, _UNMISTAKABLE))
+
+
+def redact_metadata(
+    metadata: Mapping[str, Any], detector: Detector
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Mask personal data in every string of a metadata row; return it with its findings.
+
+    Names and addresses are looked for in the free-text keys only, so that `owner` or `region` stay
+    usable as filters; patterns such as e-mail or card numbers are masked everywhere. Raises BadInput
+    for an `item_id` that holds personal data, since a masked id would not be one.
+    """
+    findings: list[dict[str, Any]] = []
+
+    def clean(value: Any, field: str) -> Any:
+        if isinstance(value, str):
+            found = detector.find(value, None if field in TEXT_KEYS else PATTERN_ENTITIES)
+            findings.extend(
+                {
+                    "segment": "meta",
+                    "source": "metadata",
+                    "entity": finding.entity,
+                    "score": finding.score,
+                    "place": json.dumps({"field": field}),
+                    "recipe": "",
+                }
+                for finding in found
+            )
+            return mask(value, found)
+        if isinstance(value, list):
+            return [clean(entry, field) for entry in value]
+        if isinstance(value, dict):
+            return {redact_name(key, detector): clean(entry, field) for key, entry in value.items()}
+        return value
+
+    item_id = str(metadata.get("item_id", ""))
+    if redact_name(item_id, detector) != item_id:
+        raise BadInput("its item_id holds personal data; choose another id")
+    as_is = {"item_id", *DATE_KEYS}
+    return {
+        redact_name(key, detector): value if key in as_is else clean(value, key)
+        for key, value in metadata.items()
+    }, findings
+
+
+def columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort redacted metadata into the known columns and the JSON of everything else."""
+    row: dict[str, Any] = dict.fromkeys(TEXT_KEYS + ATTRIBUTE_KEYS)
+    extra = {}
+    for key, value in metadata.items():
+        if key in DATE_KEYS:
+            row[key] = _date(str(value))
+        elif key in row:
+            row[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        elif key not in {"item_id", "tags"}:
+            extra[key] = value
+    tags = metadata.get("tags") or []
+    row["tags"] = [
+        tag.strip() for tag in (tags.split(",") if isinstance(tags, str) else map(str, tags))
+    ]
+    row["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None
+    return row
+
+
+def _date(value: str) -> str | None:
+    """Return an ISO 8601 date or time, which compares as text; `None` for what is no date."""
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return value if len(value) == len("2026-01-31") else moment.isoformat()
+
+
+def texts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of redacted text that an item's metadata makes: one, or none."""
+    parts = [item[key] for key in ("title", "description", "alt") if item[key]]
+    parts += [", ".join(item["tags"])] if item["tags"] else []
+    if not parts or item["deleted"]:
+        return []
+    text = ". ".join(part.strip().rstrip(".") for part in parts) + "."
+    return [
+        {
+            "key": f"{item['item_id']}#meta",
+            "item_id": item["item_id"],
+            "batch": item["batch"],
+            "segment": "meta",
+            "source": "meta",
+            "text": text,
+            "text_hash": digest(text),
+            "model": "metadata",
+            "recipe": digest(VERSION, text),
+        }
+    ]

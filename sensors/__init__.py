@@ -1,0 +1,1 @@
+"""What starts work: jobs, schedules and the automation sensor."""

@@ -1,0 +1,153 @@
+"""Starting runs from the terminal: the same assets, in the same Dagster instance as the UI shows."""
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from typing import Any
+
+import dagster as dg
+
+from pipelines.channels import CHANNELS
+from pipelines.errors import MediadexError
+from pipelines.models.suite import ModelSuite
+from pipelines.pipeline import build_steps, pending_batches
+from pipelines.releases import latest
+from pipelines.settings import Settings
+from pipelines.sources import Source
+from pipelines.status import item_outcomes
+from pipelines.store import Store
+
+_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_INSTANCE = """\
+telemetry:
+  enabled: false
+python_logs:
+  managed_python_loggers: [mediadex]
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+retention:
+  schedule:
+    purge_after_days: 30
+  sensor:
+    purge_after_days: {skipped: 3, started: 30, success: 30, failure: 30}
+"""
+
+
+class RunFailed(MediadexError):
+    """A Dagster run failed; the last release goes on serving."""
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the home with its Dagster instance, and point this process and its children to both."""
+    home = settings.home.resolve()
+    instance = home / "dagster"
+    instance.mkdir(parents=True, exist_ok=True)
+    if not (instance / "dagster.yaml").exists():
+        (instance / "dagster.yaml").write_text(_INSTANCE)
+    os.environ["MEDIADEX_HOME"] = str(home)
+    os.environ["DAGSTER_HOME"] = str(instance)
+
+
+class Launcher:
+    """Runs assets of the given definitions in this process, on the home's Dagster instance."""
+
+    def __init__(self, defs: dg.Definitions, settings: Settings):
+        self._job = defs.resolve_implicit_global_asset_job_def()
+        self._settings = settings
+        self._store = Store(settings.root)
+        self._models = ModelSuite.chosen_by(settings)
+
+    def index(self, source: str) -> dict[str, Any]:
+        """Scan a source, bring every batch up to date and publish.
+
+        Returns what the contract of `index --json` promises. Raises FileNotFoundError for a source
+        that does not exist and RunFailed when a run fails.
+        """
+        started = time.monotonic()
+        url = Source(source).require().url
+        with dg.DagsterInstance.get() as instance:
+            items = self._run(instance, ["items"], config={"items": {"sources": [url]}})["items"]
+            steps = build_steps(self._store, self._models, self._settings)
+            encoded = dict.fromkeys(CHANNELS, 0)
+            batches = pending_batches(steps.values())
+            for first, last in _ranges(instance, batches):
+                metadata = self._derive(instance, list(steps), {_START: first, _END: last})
+                for name in CHANNELS:
+                    encoded[name] += metadata[f"{name}_embeddings"]["encoded"]
+            manifest = latest(self._store)
+            if batches or manifest is None:
+                self._run(instance, ["release"])
+                manifest = latest(self._store)
+        return {
+            "release": manifest.release if manifest else None,
+            "items": {name: items[name] for name in ("new", "changed", "deleted", "unchanged")},
+            "encoded": encoded,
+            "outcomes": item_outcomes(self._store),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+    def _derive(
+        self, instance: dg.DagsterInstance, assets: Sequence[str], tags: Mapping[str, str]
+    ) -> dict[str, dict[str, Any]]:
+        """Derive a range of batches; items found to leak fail the run, which then goes on without."""
+        try:
+            return self._run(instance, assets, tags=tags)
+        except RunFailed as error:
+            if "quarantined" not in str(error):
+                raise
+            return self._run(instance, assets, tags=tags)
+
+    def _run(
+        self,
+        instance: dg.DagsterInstance,
+        assets: Sequence[str],
+        *,
+        tags: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Materialize assets in one run; returns each one's numbers, summed over its partitions."""
+        run_config = dict(_QUIET)
+        if config:
+            run_config["ops"] = {name: {"config": value} for name, value in config.items()}
+        result = self._job.execute_in_process(
+            run_config=run_config,
+            instance=instance,
+            asset_selection=[dg.AssetKey(name) for name in assets],
+            tags=dict(tags or {}),
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(_failure(result))
+        numbers: dict[str, dict[str, Any]] = {name: {} for name in assets}
+        for event in result.get_asset_materialization_events():
+            name = event.asset_key.to_user_string() if event.asset_key else ""
+            for key, value in event.materialization.metadata.items():
+                if name in numbers and isinstance(value.value, int | float):
+                    numbers[name][key] = numbers[name].get(key, 0) + value.value
+        return numbers
+
+
+def _failure(result: Any) -> str:
+    messages = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            described = data.user_failure_data and data.user_failure_data.description
+            cause = data.error and (data.error.cause or data.error)
+            detail = described or (cause.message.strip() if cause else "unknown")
+            messages.append(f"{event.step_key}: {detail}")
+    return "; ".join(messages) or "the run failed before any step"
+
+
+def _ranges(instance: dg.DagsterInstance, batches: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Group batches into contiguous ranges of the partitions that the instance knows."""
+    order = {key: place for place, key in enumerate(instance.get_dynamic_partitions("batches"))}
+    places = sorted(order[batch] for batch in batches)
+    keys = list(order)
+    for _, run in itertools.groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
+        group = [place for _, place in run]
+        yield keys[group[0]], keys[group[-1]]

@@ -102,9 +102,9 @@ passages = _derived(
     "passages",
     group="embed",
     kinds={"lancedb", "python"},
-    deps=["captions", "redacted_media"],
+    deps=["redacted_media"],
     version=code_version(embed.VERSION, "builtin", "passages"),
-    description="Every redacted text, where BM25 finds it.",
+    description="Every redacted text that stands in the media or beside them, where BM25 finds it.",
 )
 
 embeddings = [_embeddings(channel) for channel in CHANNELS.values()]

@@ -36,6 +36,9 @@ def _attributes(row: dict[str, Any]) -> Attributes:
     values = row | {"uri": origins[0]["uri"]}
     # Nested values cannot be compared in a filter; their JSON text can.
     extra = json.loads(values["extra"] or "{}")
-    flat = {key: v if isinstance(v, str | int | float) else json.dumps(v) for key, v in extra.items()}
+    flat = {
+        key: value if isinstance(value, str | int | float) else json.dumps(value)
+        for key, value in extra.items()
+    }
     values["extra"] = json.dumps(flat, sort_keys=True, ensure_ascii=False) if flat else None
     return Attributes(values, digest_json(values))

@@ -9,10 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines import metadata, outcomes
-from pipelines.errors import BadInput
+from pipelines.errors import MediadexError
 from pipelines.recipes import digest
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable, equals_any, quoted
+
+
+class IdTaken(MediadexError):
+    """A claimed id that other bytes have; whether it stays taken is seen at the next run."""
 
 
 class Catalog:
@@ -27,7 +31,9 @@ class Catalog:
         self._size: dict[str, int] = defaultdict(int)
         self._dirty: set[str] = set()
         self._findings: dict[str, list[dict[str, Any]]] = {}
-        for item_id, row in sorted(self._items.items()):
+        self._before: dict[str, dict[str, Any] | None] = {}
+        # Bytes that are known twice belong to the item that still exists.
+        for item_id, row in sorted(self._items.items(), key=lambda e: (e[1]["deleted"], e[0])):
             self._size[row["batch"]] += 1
             self._by_content.setdefault(row["content_hash"], item_id)
             for origin in row["origins"]:
@@ -42,33 +48,28 @@ class Catalog:
         self,
         origin: Mapping[str, Any],
         content: Mapping[str, Any],
-        described: Mapping[str, Any],
+        described: Mapping[str, Any] | None,
         findings: list[dict[str, Any]],
-    ) -> tuple[str, list[dict[str, Any]]]:
+    ) -> None:
         """Note a file's origin, content and redacted metadata in its item, found or made.
 
-        Returns what happened to that item (`new`, `changed` or `unchanged`) with the items that
-        were touched, among them one that lost this origin. Raises BadInput when the metadata claims
-        an id that other bytes already have.
+        With `described=None` the item keeps what was said of it. Raises IdTaken when the metadata
+        claims an id that other bytes already have.
         """
-        uri = origin["uri"]
+        uri, content_hash = origin["uri"], content["content_hash"]
         current = self._by_uri.get(uri)
-        item_id = self._identify(uri, current, content["content_hash"], described.get("item_id"))
-        touched = []
+        item_id = self._identify(uri, current, content_hash, (described or {}).get("item_id"))
         if current is not None and current != item_id:
-            touched.append(self.forget(uri))
-        item = self._items.get(item_id)
-        before = None if item is None or not item["origins"] else dict(item)
-        if item is None:
-            batch = self._next_batch()
-            self._size[batch] += 1
-            item = {"item_id": item_id, "batch": batch, "origins": [], "registered_at": outcomes.now()}
-            self._items[item_id] = item
+            self.forget(uri)
+        item = self._touch(item_id)
         others = [entry for entry in item["origins"] if entry["uri"] != uri]
-        # A second copy that says nothing about itself takes nothing from the first.
-        if described or not others:
+        # A copy that says nothing about itself takes nothing from one that does.
+        silent = any(entry["metadata_hash"] for entry in others)
+        if described or (described is not None and not silent):
             item |= metadata.columns(described)
             self._findings[item_id] = findings
+        if self._by_content.get(item.get("content_hash", "")) == item_id:
+            del self._by_content[item["content_hash"]]
         item |= content
         item |= {
             "origins": sorted([*others, dict(origin)], key=lambda entry: entry["uri"]),
@@ -76,16 +77,50 @@ class Catalog:
             "updated_at": outcomes.now(),
         }
         self._by_uri[uri] = item_id
-        self._by_content[content["content_hash"]] = item_id
+        self._by_content[content_hash] = item_id
+
+    def _touch(self, item_id: str) -> dict[str, Any]:
+        """Return an item to be changed, made if need be, and remember how it was."""
+        item = self._items.get(item_id)
+        self._before.setdefault(item_id, item and dict(item))
         self._dirty.add(item_id)
-        return ("new" if before is None else _change(before, item)), [*touched, item]
+        if item is None:
+            batch = self._next_batch()
+            self._size[batch] += 1
+            item = self._items[item_id] = {
+                "item_id": item_id,
+                "batch": batch,
+                "origins": [],
+                "registered_at": outcomes.now(),
+                **metadata.columns({}),
+            }
+        return item
+
+    def changes(self) -> dict[str, str]:
+        """Return what happened to items since they were read: `new`, `changed` or `deleted`."""
+        found = {
+            item_id: _change(row, self._items[item_id]) for item_id, row in self._before.items()
+        }
+        return {item_id: change for item_id, change in found.items() if change}
+
+    def batches(self, item_ids: Iterable[str]) -> set[str]:
+        """Return the batches that the items belong to."""
+        return {self._items[item_id]["batch"] for item_id in item_ids}
+
+    def of_source(self, source: str) -> set[str]:
+        """Return the ids of the items that have an origin in a source."""
+        return {
+            item_id
+            for item_id, item in self._items.items()
+            if any(origin["source"] == source for origin in item["origins"])
+        }
 
     def _identify(self, uri: str, current: str | None, content: str, claimed: Any) -> str:
         if claimed is not None:
             taken = self._items.get(str(claimed))
             others = [entry for entry in taken["origins"] if entry["uri"] != uri] if taken else []
             if taken and others and taken["content_hash"] != content:
-                raise BadInput(
+                raise IdTaken(
                     f"its item_id is already used by other bytes at {others[0]['uri']}; "
                     "give one of them another id"
                 )
@@ -102,29 +137,29 @@ class Catalog:
     def _next_batch(self) -> str:
         """Return today's newest batch while it has room, else a new one."""
         today = outcomes.now().date().isoformat()
-        batch = max((name for name in self._size if name.startswith(today)), default=f"{today}.000")
+        batches = (name for name in self._size if name.startswith(today))
+        batch = max(batches, key=lambda name: (len(name), name), default=f"{today}.000")
         if self._size.get(batch, 0) >= self._limit:
             batch = f"{today}.{int(batch.rsplit('.', 1)[1]) + 1:03d}"
         return batch
 
-    def forget(self, uri: str) -> dict[str, Any]:
-        """Take an origin from its item and return the item, deleted if it was the last."""
-        item = self._items[self._by_uri.pop(uri)]
+    def forget(self, uri: str) -> None:
+        """Take an origin from its item, which is deleted if it was the last."""
+        item = self._touch(self._by_uri.pop(uri))
         item["origins"] = [origin for origin in item["origins"] if origin["uri"] != uri]
         item["deleted"] = not item["origins"]
         item["updated_at"] = outcomes.now()
-        self._dirty.add(item["item_id"])
-        return item
 
-    def vanished(self, source: str, present: set[str], unknown: tuple[str, ...]) -> list[str]:
-        """Return the uris of a source that are not present, except below unreadable places."""
+    def vanished(self, source: str, present: set[str], unreadable: Iterable[str]) -> list[str]:
+        """Return the uris of a source that are not present, save at or below unreadable places."""
+        unknown = tuple(f"{uri.rstrip('/')}/" for uri in unreadable)
         return sorted(
             origin["uri"]
             for item in self._items.values()
             for origin in item["origins"]
             if origin["source"] == source
             and origin["uri"] not in present
-            and not origin["uri"].startswith(unknown)
+            and not f"{origin['uri']}/".startswith(unknown)
         )
 
     def flush(self) -> None:
@@ -137,7 +172,9 @@ class Catalog:
             batches[self._items[item_id]["batch"]].append(self._items[item_id])
         for batch, items in sorted(batches.items()):
             described = [
-                item["item_id"] for item in items if item["deleted"] or item["item_id"] in self._findings
+                item["item_id"]
+                for item in items
+                if item["deleted"] or item["item_id"] in self._findings
             ]
             findings = [
                 {**finding, "item_id": item["item_id"], "batch": batch}
@@ -168,8 +205,8 @@ def _replace(
         table.replace(where, rows)
 
 
-def _change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Tell whether anything but a file's time stamp differs."""
+def _change(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str | None:
+    """Tell what happened to an item; `None` where nothing but a file's time stamp differs."""
 
     def essence(item: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -177,4 +214,8 @@ def _change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             "places": [(origin["uri"], origin["source"]) for origin in item["origins"]],
         }
 
-    return "unchanged" if essence(before) == essence(after) else "changed"
+    if before is None or before["deleted"]:
+        return None if after["deleted"] else "new"
+    if after["deleted"]:
+        return "deleted"
+    return None if essence(before) == essence(after) else "changed"

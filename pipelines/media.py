@@ -1,8 +1,10 @@
 """Raw bytes to something a step can work on: type by content, decoding within bounds."""
 
+import codecs
 import io
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -49,7 +51,8 @@ def sniff(head: bytes, name: str) -> MediaType:
     if not head:
         raise BadInput("the file is empty (0 bytes)")
     mime = filetype.guess_mime(head)
-    if mime:
+    # Some signatures are plain letters, such as the BM of a bitmap; only a PDF may begin as text.
+    if mime and (mime == "application/pdf" or not _is_plain(head)):
         kind = mime.split("/")[0]
         if kind in {"image", "audio", "video"}:
             return MediaType(kind, mime)
@@ -60,10 +63,20 @@ def sniff(head: bytes, name: str) -> MediaType:
     if not _looks_like_text(head):
         raise NotMedia("its bytes have no known signature")
     if suffix in _TEXT_SUFFIXES:
-        return MediaType("text", "text/markdown" if suffix in {".md", ".markdown"} else "text/plain")
+        markdown = suffix in {".md", ".markdown"}
+        return MediaType("text", "text/markdown" if markdown else "text/plain")
     if filetype.get_type(ext=suffix[1:]) is not None:
         raise BadInput(f"the file is named {suffix} but holds plain text; rename it to .txt")
     raise NotMedia(f"text files named {suffix} are not indexed")
+
+
+def _is_plain(head: bytes) -> bool:
+    try:
+        # The last character may be cut off.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return _looks_like_text(head)
 
 
 def _looks_like_text(head: bytes) -> bool:
@@ -74,21 +87,30 @@ def _looks_like_text(head: bytes) -> bool:
 
 def decode_text(data: bytes, settings: Settings) -> str:
     """Decode a text file of any common encoding; raises BadInput when too long or not text."""
-    import charset_normalizer
-
-    best = charset_normalizer.from_bytes(data).best()
-    if best is None:
-        raise BadInput("its text has no recognisable encoding; save it as UTF-8")
-    text = str(best)
-    if len(text) > settings.max_characters:
-        raise BadInput(
-            f"{len(text):,} characters, more than max_characters = {settings.max_characters:,}"
-        )
+    # No encoding takes more than four bytes for a character; guessing one takes long.
+    most, too_long = settings.max_characters, "characters, more than max_characters"
+    if len(data) > 4 * most:
+        raise BadInput(f"more than {len(data) // 4:,} {too_long} = {most:,}")
+    text = _decoded(data)
+    if len(text) > most:
+        raise BadInput(f"{len(text):,} {too_long} = {most:,}")
     return text
 
 
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        import charset_normalizer
+
+        best = charset_normalizer.from_bytes(data).best()
+    if best is None:
+        raise BadInput("its text has no recognisable encoding; save it as UTF-8")
+    return str(best)
+
+
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """Read width and height in pixels from an image's header without decoding; `None` if unreadable."""
+    """Read width and height in pixels from an image's header; `None` if it cannot be read."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.size
@@ -104,7 +126,7 @@ def perceptual_hash(data: bytes, settings: Settings) -> str | None:
         with _open_image(data, settings) as image:
             image.draft("L", (256, 256))
             return str(imagehash.phash(image))
-    except BadInput:
+    except Exception:
         return None
 
 
@@ -131,37 +153,52 @@ def _open_image(data: bytes, settings: Settings) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    try:
+    with _corrupt_is_bad():
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):
+            # Pillow would clip these to 8 bits, which makes nearly everything white.
+            upright = upright.convert("I").point(lambda value: value / 256).convert("L")
         if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
             rgba = upright.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
             return Image.alpha_composite(white, rgba).convert("RGB")
         return upright.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+
+
+@contextmanager
+def _corrupt_is_bad() -> Iterator[None]:
+    """Turn whatever Pillow raises over broken bytes, which is anything, into BadInput."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
         raise BadInput("the image is truncated or corrupt; restore it from its source") from error
 
 
 def _image_pages(data: bytes, settings: Settings) -> Iterator[RawPage]:
     with _open_image(data, settings) as image:
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        with _corrupt_is_bad():
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         _check_pages(pages, settings)
         if pages == 1:
             yield RawPage("image", None, _rgb(image))
             return
         for number in range(1, pages + 1):
-            image.seek(number - 1)
+            with _corrupt_is_bad():
+                image.seek(number - 1)
             if image.width * image.height > settings.max_pixels:
                 raise BadInput(f"page {number} has more than {settings.max_pixels:,} pixels")
             yield RawPage(f"page-{number:04d}", number, _rgb(image))
 
 
 def _check_pages(pages: int, settings: Settings) -> None:
+    if pages < 1:
+        raise BadInput("it has no pages")
     if pages > settings.max_pages:
-        raise BadInput(
-            f"{pages} pages, more than max_pages = {settings.max_pages}; split it or raise the setting"
-        )
+        bound = f"more than max_pages = {settings.max_pages}"
+        raise BadInput(f"{pages} pages, {bound}; split it or raise the setting")
 
 
 def _pdf_pages(data: bytes, settings: Settings) -> Iterator[RawPage]:

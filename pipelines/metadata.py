@@ -1,4 +1,4 @@
-"""What people say about their media: redacted, sorted into known columns, and made searchable text."""
+"""What people say about their media: redacted, sorted into columns, made searchable text."""
 
 import datetime as dt
 import json
@@ -26,8 +26,8 @@ def redact_metadata(
     """Mask personal data in every string of a metadata row; return it with its findings.
 
     Names and addresses are looked for in the free-text keys only, so that `owner` or `region` stay
-    usable as filters; patterns such as e-mail or card numbers are masked everywhere. Raises BadInput
-    for an `item_id` that holds personal data, since a masked id would not be one.
+    usable as filters; patterns such as e-mail or card numbers are masked everywhere. Raises
+    BadInput for an `item_id` that holds personal data, since a masked id would not be one.
     """
     findings: list[dict[str, Any]] = []
 
@@ -73,10 +73,9 @@ def columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
             row[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         elif key not in {"item_id", "tags"}:
             extra[key] = value
-    tags = metadata.get("tags") or []
-    row["tags"] = [
-        tag.strip() for tag in (tags.split(",") if isinstance(tags, str) else map(str, tags))
-    ]
+    tags = metadata.get("tags", [])
+    tags = map(str, tags) if isinstance(tags, list) else str(tags).split(",")
+    row["tags"] = [tag.strip() for tag in tags if tag.strip()]
     row["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None
     return row
 

@@ -3,13 +3,14 @@
 import hashlib
 import importlib
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-_LOCALES = (
-    "en en_US en_GB en_IN en_NZ en_IE en_PK en_NG en_KE en_TH de_DE fr_FR es_ES es_MX it_IT nl_NL "
-    "pt_PT pt_BR sv_SE no_NO da_DK fi_FI pl_PL cs_CZ hr_HR ro_RO tr_TR id_ID vi_VN zh_CN zh_TW"
-).split()
+_LOCALES = """
+    en en_US en_GB en_IN en_NZ en_IE en_PK en_NG en_KE en_TH de_DE fr_FR es_ES es_MX it_IT nl_NL
+    pt_PT pt_BR sv_SE no_NO da_DK fi_FI pl_PL cs_CZ hr_HR ro_RO tr_TR id_ID vi_VN zh_CN zh_TW
+"""
 
 # Names of Malaysia and Singapore, which no list of Faker's has, and placeholders for anybody.
 _FIRST = """
@@ -50,18 +51,42 @@ _WORDS = """
 """
 
 
+# Not people, though they stand after "Cashier:" and the like.
+_ROLES = """
+    address admin administrator amount bill cash cashier change code copy counter customer date
+    email fax guest id invoice manager member name no number order pax phone pos qty receipt root
+    service sir madam staff system table tel time total trainee user walk-in walkin
+"""
+
+# What makes a business, or a place, of the names before it.
+_BUSINESS = """
+    airport ave avenue bakery bhd bridge cafe church co college company corp enterprise enterprises
+    gmbh group hardware holdings hospital hotel inc industries international limited llc ltd market
+    mart motor motors museum park rd restaurant restoran road school sdn services shop st station
+    stationery store stores street trading university
+"""
+
+
 @dataclass(frozen=True)
 class Gazetteer:
     """Folded names. `words` are the entries, and others, that are ordinary words as well.
 
-    `chinese` holds romanised family names, which come first; `digest` is a sha256 (hex) of all.
+    `chinese` holds romanised family names, which come first. `roles` and `business` are words that
+    make something else of a name.
     """
 
     first: frozenset[str]
     last: frozenset[str]
     chinese: frozenset[str]
     words: frozenset[str]
-    digest: str
+    roles: frozenset[str]
+    business: frozenset[str]
+
+    @property
+    def digest(self) -> str:
+        """A sha256 (hex) of all lists."""
+        lists = (",".join(sorted(names)) for names in vars(self).values())
+        return hashlib.sha256("\n".join(lists).encode()).hexdigest()
 
 
 def fold(name: str) -> str:
@@ -74,22 +99,23 @@ def fold(name: str) -> str:
 def gazetteer() -> Gazetteer:
     """Load the names, once per process."""
     first, last, chinese = set(_FIRST.split()), set(_LAST.split()), set(_CHINESE.split())
-    for locale in _LOCALES:
+    for locale in _LOCALES.split():
         provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
         for attribute, names in vars(provider).items():
             if callable(names) or "name" not in attribute:
                 continue
             if "romanized" in attribute and attribute.startswith("last"):
-                chinese.update(map(fold, names))
+                chinese.update(names)
             elif attribute.startswith("first"):
-                first.update(map(fold, names))
+                first.update(names)
             elif "last_name" in attribute:
-                last.update(map(fold, names))
+                last.update(names)
     lorem = importlib.import_module("faker.providers.lorem.en_US").Provider
     words = {*_WORDS.split(), *lorem.word_list, *sum(lorem.parts_of_speech.values(), ())}
-    sets = [
-        frozenset(n for n in names if n.isascii() and len(n) > 1)
-        for names in (first, last, chinese, map(fold, words))
-    ]
-    digest = hashlib.sha256("\n".join(",".join(sorted(names)) for names in sets).encode())
-    return Gazetteer(*sets, digest=digest.hexdigest())
+    lists = (first, last, chinese, words, _ROLES.split(), _BUSINESS.split())
+    return Gazetteer(*map(_folded, lists))
+
+
+def _folded(names: Iterable[str]) -> frozenset[str]:
+    """Fold names, leaving out initials and what is not written in Latin letters."""
+    return frozenset(n for n in map(fold, names) if n.isascii() and len(n) > 1)

@@ -1,6 +1,7 @@
 """What happened to each item at each step: ok, failed, quarantined or skipped, and why."""
 
 import datetime as dt
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,15 +21,15 @@ def now() -> dt.datetime:
 
 
 def classify(error: Exception) -> tuple[str, str]:
-    """Return status and a reason that is safe to store: our own errors speak, others give a class."""
+    """Return status and a reason safe to store: our own errors speak, others give a class."""
     if isinstance(error, BadInput | ResidualFinding):
         return "quarantined", str(error)
     if isinstance(error, NotMedia):
         return "skipped", str(error)
     if isinstance(error, MediadexError):
         return "failed", str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return "failed", error.strerror
+    if isinstance(error, OSError) and error.errno:
+        return "failed", os.strerror(error.errno)
     return "failed", f"unexpected {type(error).__name__}; run again with --debug for the trace"
 
 

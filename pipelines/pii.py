@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 from pipelines.models.protocols import Identity
@@ -30,7 +31,7 @@ ENTITIES = ("ADDRESS", "PERSON", *PATTERN_ENTITIES)
 
 _POLICY = "1"  # raise it when what is found changes other than through patterns and names
 _THRESHOLD = 0.4
-_MASKED = re.compile(r"<(?:%s)>" % "|".join(ENTITIES))
+_MASKED = re.compile(f"<(?:{'|'.join(ENTITIES)})>")
 # What stands for a mask while searching: no pattern reaches over an empty line.
 _BARRIER = "\n\n"
 
@@ -47,7 +48,8 @@ class Finding:
 
 def mask(text: str, findings: Sequence[Finding]) -> str:
     """Replace each finding (sorted, non-overlapping, as `Detector.find` returns) by its kind."""
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for finding in findings:
         parts += text[at : finding.start], f"<{finding.entity}>"
         at = finding.end
@@ -88,8 +90,9 @@ class Detector:
         found = [Finding("", m.start(), m.end(), 0.0) for m in _MASKED.finditer(text)]
         fresh = bool(text.strip() and kinds)
         while fresh:
-            seen, at, parts = "", 0, []
-            origin: list[int] = []
+            parts: list[str] = []
+            origin: list[int] = []  # of each character searched, its place in the text
+            at = 0
             for old in found:
                 parts += text[at : old.start], _BARRIER
                 origin += [*range(at, old.start), old.start, old.end - 1]
@@ -156,12 +159,12 @@ def _iban(text: str) -> bool:
 def _ibans() -> str:
     """Return a pattern of account numbers of the length that each country prescribes."""
     lengths = """
-        15 NO|16 BE|18 DK FI FO GL NL|19 MK SI|20 AT BA EE KZ LT LU XK|21 CH HR LI LV
+        |15 NO|16 BE|18 DK FI FO GL NL|19 MK SI|20 AT BA EE KZ LT LU XK|21 CH HR LI LV
         |22 BG BH CR DE GB GE IE ME RS VA|23 AE GI IL IQ TL|24 AD CZ ES MD PK RO SA SE SK TN VG
-        |25 LY PT ST|26 IS TR|27 FR GR IT MC MR SM|28 AL AZ BY CY DO GT HU LB PL SV|29 BR EG PS QA UA
-        |30 JO KW MU|31 MT SC|32 LC
+        |25 LY PT ST|26 IS TR|27 FR GR IT MC MR SM|28 AL AZ BY CY DO GT HU LB PL SV|29 BR EG PS QA
+        |29 UA|30 JO KW MU|31 MT SC|32 LC
     """
-    rows = (row.split() for row in lengths.split("|"))
+    rows = (row.split() for row in lengths.split("|")[1:])
     return "|".join(
         rf"(?:{'|'.join(countries)})\d\d(?:[ -]?[A-Z0-9]){{{int(length) - 4}}}"
         for length, *countries in rows
@@ -194,7 +197,7 @@ _DIGIT = r"(?:\d|(?<=\d)[OoIl|SBZ]|[OoIl|SBZ](?=\d))"  # letters are misread dig
 
 _STREETS = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Square|Terrace|Place"
-    r"|Way|Close|Crescent|Highway|Hwy|Parkway|Pkwy|Circle|Mews|Gardens|Grove|Quay)"
+    r"|Way|Close|Crescent|Trail|Plaza|Ridge|Turnpike|Alley|Highway|Hwy|Parkway|Pkwy|Circle|Mews|Gardens|Grove|Quay)"
 )
 _STATES = (
     "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]"
@@ -213,7 +216,10 @@ _MALAYSIA = (
 )
 # A line that goes on with the address: after a comma, or from its postcode.
 _OTHER = r"(?![^\n]*(?i:\b(?:gst|tax|invoice|date|total|bill|receipt|cash|tel|fax|phone|h/p)\b))"
-_ONWARD = rf"(?:(?<=,[ ]?)\n{_OTHER}[^\n:]{{3,60}}|[ .]*\n{_OTHER}[^\n:\d]{{0,12}}\b\d{{5}}\b[^\n:]{{2,60}})"
+_ONWARD = (
+    rf"(?:(?<=,[ ]?)\n{_OTHER}[^\n:]{{3,60}}"
+    rf"|[ .]*\n{_OTHER}[^\n:\d]{{0,12}}\b\d{{5}}\b[^\n:]{{2,60}})"
+)
 
 _RULES = (
     _Rule(
@@ -237,8 +243,8 @@ _RULES = (
     ),
     _Rule(
         "CREDIT_CARD",
-        r"(?<![\d.-])(?:[2456]\d{3}([ -]?)\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|3[47]\d{2}([ -]?)\d{6}\2\d{5}"
-        r"|3[068]\d{2}([ -]?)\d{6}\3\d{4})(?!\d)",
+        r"(?<![\d.-])(?:[2-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?"
+        r"|3[47]\d{2}([ -]?)\d{6}\2\d{5}|(?:2131|1800)\d{11}|3[068]\d{2}([ -]?)\d{6}\3\d{4})(?!\d)",
         1.0,
         _luhn,
     ),
@@ -273,8 +279,8 @@ _RULES = (
     ),
     _Rule(
         "PHONE_NUMBER",
-        rf"{_NOT_BEFORE}[0O]\d{{1,4}} (?:\d{{6,8}}|\d{{3,4}}[ -]\d{{3,4}}|\d{{3}} \d{{2}} \d{{2}})"
-        rf"{_NOT_AFTER}",
+        rf"{_NOT_BEFORE}[0O][1-9]\d{{0,3}} (?:\d{{6,8}}|\d{{3,4}}[ -]\d{{3,4}}"
+        rf"|\d{{3}} \d{{2}} \d{{2}}){_NOT_AFTER}",
         0.7,
     ),
     _Rule("PHONE_NUMBER", rf"{_NOT_BEFORE}0[1-9](?:[ .-]\d\d){{4}}{_NOT_AFTER}", 0.7),
@@ -287,7 +293,7 @@ _RULES = (
     ),
     _Rule(
         "PHONE_NUMBER",
-        rf"(?<![\d.,/-])(?:\+?1[ .-]?)?(?:\(\d{{3}}\) ?|\d{{3}}[ .–-])\d{{3}}[ .–-]\d{{4}}{_NOT_AFTER}",
+        rf"(?<![\d.,/-])(?:1[ .-])?(?:\(\d{{3}}\) ?|\d{{3}}[ .–-])\d{{3}}[ .–-]\d{{4}}{_NOT_AFTER}",
         0.8,
     ),
     _Rule(
@@ -295,11 +301,15 @@ _RULES = (
         rf"{_NOT_BEFORE}1[ -]?[38]00[ -]\d{{2,3}}[ -]?\d{{2,4}}(?:[ -]\d{{2,4}})?{_NOT_AFTER}",
         0.8,
     ),
-    _Rule("PHONE_NUMBER", rf"(?<![\d.,/-])[6-9]\d{{4}}[ -]\d{{5}}{_NOT_AFTER}", 0.5),
+    _Rule(
+        "PHONE_NUMBER",
+        rf"{_NOT_BEFORE}(?:[6-9]\d{{4}}[ -]?\d{{5}}|\(0\d{{1,4}}\) ?\d{{4,8}})(?!\w|[.,]\d)",
+        0.5,
+    ),
     _Rule(
         "ADDRESS",
-        rf"\b\d{{1,6}}[A-Za-z]?(?:[-/]\d+[A-Za-z]?)?,? (?:[NSEW]\.? )?(?:{_CAPITALISED} |\d+(?:st|nd|rd|th)"
-        rf" ){{1,4}}?(?:{_STREETS}|{_STREETS.upper()})\b\.?"
+        rf"\b\d{{1,6}}[A-Za-z]?(?:[-/]\d+[A-Za-z]?)?,? (?:[NSEW]\.? )?"
+        rf"(?:{_CAPITALISED} |\d+(?i:st|nd|rd|th) ){{1,4}}?(?:{_STREETS}|{_STREETS.upper()})\b\.?"
         r"(?:,? (?:Apt|Suite|Ste|Unit|Flat|Floor|APT|SUITE|UNIT|#)\.? ?#?\w+)?"
         rf"(?:,?[ \n](?:{_CAPITALISED} ?){{1,3}},? (?:{_STATES})\.? \d{{5}}(?:-\d{{4}})?)?",
         0.8,
@@ -313,9 +323,10 @@ _RULES = (
     _Rule("ADDRESS", r"(?i:\bP\.? ?O\.? ?Box \d+)", 0.8),
     _Rule(  # German, French, Spanish and Italian streets
         "ADDRESS",
-        r"\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|str\.|weg|platz|allee|gasse) \d{1,4}[a-z]?\b"
-        r"|\b\d{1,4}(?: ?bis| ?ter)?,? (?:rue|avenue|boulevard|place|chemin) (?:(?:de|du|des|la|le|les)"
-        rf" |d'|l')*{_CAPITALISED}|\b(?:Calle|Via|Rua|Avenida|Plaza|Piazza) (?:\w+ ){{1,3}}\d{{1,4}}\b",
+        r"\b[A-ZÄÖÜ][\wäöüß-]*(?i:straße|strasse|str\.|weg|platz|allee|gasse|-ring) \d{1,4}[a-z]?\b"
+        r"|\b\d{1,4}(?: ?bis| ?ter)?,? (?:rue|avenue|boulevard|place|chemin) "
+        rf"(?:(?:de|du|des|la|le|les) |d'|l')*{_CAPITALISED}"
+        r"|\b(?:Calle|Via|Rua|Avenida|Plaza|Piazza) (?:\w+ ){1,3}\d{1,4}\b",
         0.7,
     ),
     _Rule(
@@ -324,8 +335,17 @@ _RULES = (
         rf"{_ONWARD}{{0,4}}",
         0.7,
     ),
-    _Rule("ADDRESS", rf"(?<![\d.])\d{{5}},? ?[A-Z][^\n:\d]{{0,40}}?{_MALAYSIA}[^\n:\d]{{0,30}}", 0.7),
-    _Rule("ADDRESS", rf"\b\d{{1,4}}[A-Z]?,? ?SS ?\d{{1,2}}/\d{{1,3}}[A-Z]?\b,?{_ONWARD}{{0,2}}", 0.7),
+    _Rule(
+        "ADDRESS",
+        rf"(?<!\S)[^\n:\d]{{0,25}}\b\d{{5}},? ?(?=[A-Z])[^\n:\d]{{0,40}}?{_MALAYSIA}"
+        r"[^\n:\d]{0,30}",
+        0.7,
+    ),
+    _Rule(
+        "ADDRESS",
+        rf"\b\d{{1,4}}[A-Z]?,? ?[S$]S ?\d{{1,2}}/\d{{1,3}}[A-Z]?\b,?{_ONWARD}{{0,2}}",
+        0.7,
+    ),
 )
 
 # --- People --------------------------------------------------------------------------------------
@@ -336,35 +356,24 @@ _TITLED = re.compile(
     rf"|monsieur)\b\.? (?P<name>{_NAME}(?: {_NAME}){{0,3}})"
 )
 _LABELLED = re.compile(
-    r"(?<!product )(?<!company )(?<!file )(?<!shop )(?<!store )(?<!brand )"
+    r"(?<!(?i:product) )(?<!(?i:company) )(?<!(?i:file) )(?<!(?i:shop) )(?<!(?i:store) )"
     r"\b(?i:(?:full |first |last |customer |patient |employee |contact )?name|customer|cashier|attn"
-    r"|attention|signed(?: by)?|signature|patient|employee|sales ?person|sales ?man|served by|server"
-    r"|staff|operator|contact person|bill to|ship to|sold to|prepared by|approved by|author|owner"
-    r"|waiter|waitress|guest|member|dear|regards|sincerely)"
+    r"|attention|signed(?: by)?|signature|patient|employee|sales ?person|sales ?man|served by"
+    r"|server|staff|operator|contact person|bill to|ship to|sold to|prepared by|approved by|author"
+    r"|owner|waiter|waitress|guest|member|dear|regards|sincerely)"
     rf"(?P<mark>[ ]?[:=#-]+[ ]?|[ ,]+)(?P<name>{_NAME}(?: {_NAME}){{0,3}})"
 )
 _FILIATION = re.compile(
     rf"\b{_NAME}(?: {_NAME})?,? (?i:bin|binti|bte|a/l|a/p|s/o|d/o) {_NAME}(?: {_NAME})?"
 )
 _TOKEN = re.compile(r"[^\W\d_](?:[\w'’-]*\w)?")
-_SYLLABLE = re.compile(r"(?:[bcdfghjklmnpqrstwxyz]|[cgknpstwz]h|ng|hs|ts|kw)?[aeiou]{1,3}[hkmnptwy]?[ng]?n?")
-
-# Not people, though they stand where people do.
-_ROLES = frozenset(
-    "user admin administrator root cashier counter guest member staff manager trainee system pos"
-    " copy walk-in walkin cash date time table total invoice receipt no number id code tel fax name"
-    " address email phone sir madam customer order bill pax qty amount change service".split()
-)
-_COMPANY = frozenset(
-    "sdn sdn. son bhd bhd. ltd ltd. limited inc inc. llc gmbh corp co company enterprise enterprises"
-    " trading stationery restaurant restoran cafe bakery store stores shop mart market hardware"
-    " motor motors international industries group holdings services hotel museum university school"
-    " college hospital church street road avenue st ave rd park airport station bridge".split()
+_SYLLABLE = re.compile(
+    r"(?:[bcdfghjklmnpqrstwxyz]|[cgknpstwz]h|ng|hs|ts|kw)[aeiou]{1,3}[hkmnptwy]?[ng]?n?"
 )
 
 
 def _people(text: str) -> Iterator[tuple[int, int, float]]:
-    """Yield (start, end, score) of names: announced, with a father's name, or known to the lists."""
+    """Yield (start, end, score) of names: announced, by descent, or known to the lists."""
     names = gazetteer()
     known = names.first | names.last | names.chinese
     for match in _TITLED.finditer(text):
@@ -373,7 +382,7 @@ def _people(text: str) -> Iterator[tuple[int, int, float]]:
     for match in _LABELLED.finditer(text):
         words = [fold(w) for w in match["name"].split()]
         marked = not match["mark"].isspace() and "," not in match["mark"]
-        if words[0] in _ROLES or len(words[0]) < 2 or _company(text, match.end()):
+        if words[0] in names.roles or len(words[0]) < 2 or _company(text, match.end()):
             continue
         if marked or (words[0] in known and words[0] not in names.words):
             yield *match.span("name"), 0.8
@@ -412,12 +421,12 @@ def _western(
     line: str, tokens: list[_Token], at: int, first: frozenset[str], last: frozenset[str]
 ) -> int:
     """Return the token after First [Middle] Last, or Last, First, starting at `at`; else 0."""
-    words = gazetteer().words
+    words, business = gazetteer().words, gazetteer().business
 
     def pair(a: _Token, b: _Token) -> bool:
         if not (a[3][0].isupper() and b[3][0].isupper()) or a[3].isupper() != b[3].isupper():
             return False
-        if len(a[2]) < 3 or len(b[2]) < 3 or a[2] in words or (b[2] in words and b[2] in first):
+        if len(a[2]) < 3 or len(b[2]) < 3 or a[2] in words or b[2] in business:
             return False
         return _among(first, a[2]) and _among(last, b[2])
 
@@ -448,12 +457,12 @@ def _chinese(line: str, tokens: list[_Token], at: int) -> int:
     run = tokens[at : at + 3]
     if len(run) < 3 or run[0][2] not in names.chinese:
         return 0
-    if any(line[a[1] : b[0]] != " " for a, b in zip(run, run[1:], strict=False)):
+    if any(line[a[1] : b[0]] != " " for a, b in pairwise(run)):
         return 0
     given = [t[2] for t in run[1:]]
-    if not all(_SYLLABLE.fullmatch(g) and len(g) < 7 for g in given):
+    if not all(_SYLLABLE.fullmatch(g) for g in given) or max(map(len, given)) < 3:
         return 0
-    if any(g in names.words for g in given) or {t[2] for t in run} & _COMPANY:
+    if any(g in names.words for g in given) or names.business & {t[2] for t in run}:
         return 0
     lower = all(t[3].islower() for t in run)
     same = lower or all(t[3].isupper() for t in run) or all(t[3].istitle() for t in run)
@@ -463,8 +472,8 @@ def _chinese(line: str, tokens: list[_Token], at: int) -> int:
 
 def _company(text: str, end: int) -> bool:
     """Whether the words right after `end` make what precedes them the name of a business."""
-    rest = text[end : end + 40].split("\n")[0]
-    return any(word in _COMPANY for word in re.findall(r"[a-z]+", rest.lower())[:5])
+    rest = re.split(r"[\n,;:\d]", text[end : end + 40])[0]
+    return not gazetteer().business.isdisjoint(re.findall(r"[a-z]+", rest.lower())[:5])
 
 
 # --- The engine ----------------------------------------------------------------------------------
@@ -495,7 +504,7 @@ def _build() -> Any:
         """Presidio wants an engine of language; the recognizers here do without."""
 
         def load(self) -> None:
-            self.nlp = {"en": spacy.blank("en")}
+            self.nlp: Any = {"en": spacy.blank("en")}
 
         def process_text(self, text: str, language: str) -> Any:
             # No recognizer here looks at tokens, and making them takes longer than the patterns.

@@ -1,10 +1,12 @@
-"""Where raw media come from: any folder or fsspec URL, with ImageFolder metadata beside the files."""
+"""Where raw media come from: any folder or fsspec URL, with ImageFolder metadata beside files."""
 
 import csv
 import io
 import json
+import os
+import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,14 +18,17 @@ _SUBTITLES = {".vtt", ".srt"}
 
 @dataclass(frozen=True)
 class Found:
-    """A file of a source. `fingerprint` changes whenever the file does, without reading it."""
+    """A file of a source. `fingerprint` changes whenever the file does, without reading it.
+
+    `metadata` is `None` where it cannot be told, because a metadata file could not be read in full.
+    """
 
     uri: str
     path: str
     file_name: str
     size: int
     fingerprint: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class Source:
 
     def __init__(self, url: str):
         self.files, root = fsspec.core.url_to_fs(url)
-        self.root = root.rstrip("/")
-        self.url = self.files.unstrip_protocol(self.root)
+        self.root = root.rstrip("/") or "/"
+        self.url = self._uri(self.root)
 
     def require(self) -> "Source":
         """Return this source, or raise FileNotFoundError where there is nothing at its URL."""
@@ -59,96 +64,124 @@ class Source:
         Raises FileNotFoundError when the root itself does not exist.
         """
         self.require()
+        self.files.invalidate_cache()
         found: list[Found] = []
         problems: list[Problem] = []
-
-        def unreadable(error: OSError) -> None:
-            path = str(getattr(error, "filename", None) or self.root)
-            uri = self.files.unstrip_protocol(path)
-            problems.append(Problem(_printable(uri), f"the folder cannot be read: {_why(error)}", False))
-
         metadata: dict[str, dict[str, Any]] = {}
-        for folder, files in self._folders(unreadable):
-            metadata |= self._metadata(folder, files, problems)
+        doubtful: list[str] = []
+        for folder, files in self._folders(problems):
+            rows, complete = self._metadata(folder, files, problems)
+            metadata |= rows
+            if not complete:
+                doubtful.append(f"{folder.rstrip('/')}/")
             for name, info in files.items():
                 if not _is_sidecar(name):
-                    self._add(folder, name, info, found, problems)
+                    self._add(info, found, problems)
         paths = {file.path for file in found}
         problems.extend(
-            Problem(
-                _printable(self.files.unstrip_protocol(path)),
-                "metadata names this file, but it is not there",
-                True,
-            )
+            Problem(self._uri(path), "metadata names this file, but it is not there", True)
             for path in sorted(metadata.keys() - paths)
         )
-        files_with_rows = (replace(file, metadata=metadata.get(file.path, {})) for file in found)
-        return sorted(files_with_rows, key=lambda file: file.uri), problems
 
-    def _folders(
-        self, unreadable: Callable[[OSError], None]
-    ) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+        def described(path: str) -> dict[str, Any] | None:
+            unknown = path not in metadata and path.startswith(tuple(doubtful))
+            return None if unknown else metadata.get(path, {})
+
+        with_rows = (replace(file, metadata=described(file.path)) for file in found)
+        return sorted(with_rows, key=lambda file: file.uri), problems
+
+    @property
+    def folder_url(self) -> str:
+        """URL of the scanned folder; of a single file, that of its folder."""
+        return self._uri(self.root)
+
+    def _uri(self, path: str) -> str:
+        return _printable(self.files.unstrip_protocol(path))
+
+    def _folders(self, problems: list[Problem]) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+        """Yield folders, each before those in it, with the info of their files by name."""
         if self.files.isfile(self.root):
+            info = self.files.info(self.root)
             folder, name = self.root.rsplit("/", 1)
-            self.root = folder
-            yield folder, {name: self.files.info(f"{folder}/{name}")}
+            self.root = folder or "/"
+            yield self.root, {name: info}
             return
-        for folder, folders, files in self.files.walk(self.root, detail=True, on_error=unreadable):
-            for hidden in [name for name in folders if name.startswith(".")]:
-                del folders[hidden]
-            yield folder, {name: info for name, info in files.items() if not name.startswith(".")}
+        # Not fsspec's walk: it forgets its error handler below the first level.
+        waiting = [self.root]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                listing = self.files.ls(folder, detail=True)
+            except OSError as error:
+                reason = f"the folder cannot be read: {_why(error)}"
+                problems.append(Problem(self._uri(folder), reason, False))
+                continue
+            files = {}
+            for info in listing:
+                path = info["name"].rstrip("/")
+                name = path.rsplit("/", 1)[-1]
+                if path == folder or name.startswith("."):
+                    continue
+                if info["type"] == "directory":
+                    waiting.append(path)
+                else:
+                    files[name] = info
+            yield folder, files
 
     def _metadata(
         self, folder: str, files: Mapping[str, Any], problems: list[Problem]
-    ) -> dict[str, dict[str, Any]]:
-        """Read a folder's metadata file: full path of each named file to its row."""
+    ) -> tuple[dict[str, dict[str, Any]], bool]:
+        """Read a folder's metadata: path of each named file to its row, and whether that is all."""
         rows: dict[str, dict[str, Any]] = {}
+        before = len(problems)
         for name in METADATA_FILES:
             if name not in files:
                 continue
-            uri = self.files.unstrip_protocol(f"{folder}/{name}")
+            path = files[name]["name"]
+            uri = self._uri(path)
             try:
-                text = self.files.cat_file(f"{folder}/{name}").decode("utf-8-sig")
+                text = self.read(path).decode("utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 problems.append(Problem(uri, f"metadata cannot be read: {_why(error)}", False))
                 continue
             for row in _parse(name, text, uri, problems):
-                rows[f"{folder}/{row.pop('file_name')}"] = row
-        return rows
+                named = posixpath.normpath(str(row.pop("file_name")))
+                rows[f"{folder.rstrip('/')}/{named}"] = row
+        return rows, len(problems) == before
 
-    def _add(
-        self,
-        folder: str,
-        name: str,
-        info: Mapping[str, Any],
-        found: list[Found],
-        problems: list[Problem],
-    ) -> None:
-        path = f"{folder}/{name}"
-        uri = self.files.unstrip_protocol(path)
-        if _printable(uri) != uri:
+    def _add(self, info: Mapping[str, Any], found: list[Found], problems: list[Problem]) -> None:
+        path = info["name"]
+        uri = self._uri(path)
+        if uri != self.files.unstrip_protocol(path):
+            problems.append(Problem(uri, "its name is not valid UTF-8; rename the file", True))
+            return
+        try:
+            # A link is listed with its own time stamp; what counts is that of its target.
+            info = self.files.info(path) if info.get("islink") else info
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            problems.append(Problem(uri, f"a link that cannot be followed: {_why(error)}", gone))
+            return
+        if info["type"] == "directory":
+            reason = "a link to a folder is not followed; index that folder itself"
+            problems.append(Problem(uri, reason, True))
+        elif info["type"] != "file":
             problems.append(
-                Problem(_printable(uri), "its name is not valid UTF-8; rename the file", True)
+                Problem(uri, "it is no regular file but a pipe, socket or device", True)
             )
-            return
-        if info.get("islink") and not self.files.isfile(path):
-            problems.append(Problem(uri, "a link that leads to no file", True))
-            return
-        found.append(
-            Found(
-                uri=uri,
-                path=path,
-                file_name=path[len(self.root) + 1 :],
-                size=int(info.get("size") or 0),
-                fingerprint=_fingerprint(info),
-            )
-        )
+        else:
+            name = path.removeprefix(self.root).lstrip("/")
+            size = int(info.get("size") or 0)
+            found.append(Found(uri, path, name, size, _fingerprint(info), None))
+
+
+# What a file system tells of a file that changes with its bytes; `created` is ctime on a disk,
+# which shows also what put back the old time stamp.
+_STAMPS = ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created", "ino")
 
 
 def _fingerprint(info: Mapping[str, Any]) -> str:
-    stamp = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime") if info.get(key)), None)
-    stamp = stamp or info.get("LastModified") or info.get("created") or ""
-    return f"{info.get('size')}:{stamp}:{info.get('ino', '')}"
+    return ":".join(str(info[key]) for key in _STAMPS if info.get(key) is not None)
 
 
 def _is_sidecar(name: str) -> bool:
@@ -160,7 +193,8 @@ def _printable(text: str) -> str:
 
 
 def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
+    code = getattr(error, "errno", None)
+    return os.strerror(code) if code else type(error).__name__
 
 
 def _parse(name: str, text: str, uri: str, problems: list[Problem]) -> Iterator[dict[str, Any]]:
@@ -169,11 +203,7 @@ def _parse(name: str, text: str, uri: str, problems: list[Problem]) -> Iterator[
     def broken(line: int, reason: str) -> None:
         problems.append(Problem(f"{uri}#line={line}", reason, True))
 
-    if name.endswith(".csv"):
-        reader = csv.DictReader(io.StringIO(text))
-        rows: Iterator[tuple[int, Any]] = ((reader.line_num, row) for row in reader)
-    else:
-        rows = _json_lines(text, broken)
+    rows = _csv_lines(text, broken) if name.endswith(".csv") else _json_lines(text, broken)
     for line, row in rows:
         if not isinstance(row, dict) or not row.get("file_name") or None in row:
             broken(line, "a metadata row needs the key file_name and as many values as columns")
@@ -186,6 +216,22 @@ def _json_lines(text: str, broken: Callable[[int, str], None]) -> Iterator[tuple
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
-        except ValueError:
-            broken(number, "this metadata line is not valid JSON")
+            row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            broken(number, "this metadata line is not valid JSON of valid text")
+            continue
+        yield number, row
+
+
+def _csv_lines(text: str, broken: Callable[[int, str], None]) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(io.StringIO(text))
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            broken(reader.reader.line_num, "this metadata line is not valid CSV")
+            continue
+        if row is None:
+            return
+        yield reader.line_num, row

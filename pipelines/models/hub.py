@@ -6,7 +6,7 @@ They load when made, never run code that comes with a checkpoint, and are named 
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,12 +37,11 @@ class OpenClipEncoder:
 
         with loading(f"open_clip model {model_name} with weights {pretrained}"):
             self._device = pick_device()
-            self._model: Any
             self._model, self._preprocess = open_clip.create_model_from_pretrained(
                 model_name, pretrained=pretrained, device=self._device, weights_only=True
             )
             self._model.eval()
-            self._tokenizer: Any = open_clip.get_tokenizer(model_name)
+            self._tokenizer = open_clip.get_tokenizer(model_name)
             dimension = open_clip.get_model_config(model_name)["embed_dim"]
         self._lock = threading.Lock()
         self.identity = Identity(
@@ -99,9 +98,10 @@ class SentenceTransformerEncoder:
         with loading(f"sentence-transformers model {name_or_path}"):
             self._model = load_sentence_transformer(name_or_path, revision)
         self._lock = threading.Lock()
+        parts: Iterable[Any] = self._model
         modules = {
             f"{position} {type(module).__name__}": module.get_config_dict()
-            for position, module in enumerate(self._model)
+            for position, module in enumerate(parts)
             if hasattr(module, "get_config_dict")
         }
         self.identity = Identity(
@@ -215,7 +215,8 @@ def loading(what: str) -> Iterator[None]:
         except Exception as error:
             raise ModelUnavailable(
                 f"{what} cannot be loaded ({type(error).__name__}: {error}). Check the name; "
-                "without a network, give a local path or download the model beforehand."
+                "without a network, give a local path, or download the model beforehand and set "
+                "HF_HUB_OFFLINE=1."
             ) from error
         finally:
             logging.set_verbosity(verbosity)

@@ -1,5 +1,31 @@
-"""Raw similarities on one scale: 0 is what unrelated things have, 1 is a match beyond doubt."""
+"""Raw similarities on one scale: 0 is what unrelated things have, 1 is a match beyond doubt.
 
-def calibrate(channel: str, value: float) -> float:
-    """x"""
-    return value
+Fixed, not fitted to a query, so that scores of different queries compare. The constants and the
+weights in the channel registry were chosen together by a coarse search over 203 labelled queries
+(photos by caption and by class, scanned receipts by shop and by product, the samples' own), for
+fused recall@10 and MRR not below the best single channel of each group.
+"""
+
+import math
+
+# Cosine of unrelated and of perfect pairs. Contrastive image encoders live in a narrow band.
+_COSINES = {"open_clip": (0.10, 0.40)}
+_COSINE = (0.05, 0.90)
+# Above 1: a strong match in one channel counts for more than weak ones in several.
+_POWER = 1.5
+_BM25_SHARE = 4.0
+
+
+def similarity(cosine: float, spec: str) -> float:
+    """Calibrate a cosine similarity of the encoder chosen by `spec`: 0..1."""
+    low, high = _COSINES.get(spec.partition(":")[0], _COSINE)
+    return min(max((cosine - low) / (high - low), 0.0), 1.0) ** _POWER
+
+
+def bm25(score: float, words: int, passages: int) -> float:
+    """Calibrate a BM25 score: 0..1, about the share of the query's words that were matched.
+
+    One match among many words says little, and a rare word weighs about log(passages) in BM25.
+    """
+    attainable = max(words, 1) * math.log(1 + passages) / _BM25_SHARE
+    return min(score / attainable, 1.0) ** _POWER if attainable else 0.0

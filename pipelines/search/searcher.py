@@ -17,7 +17,7 @@ from pipelines.models import factory
 from pipelines.models.batching import ensure_identity
 from pipelines.models.protocols import Identity, ImageEncoder, TextEncoder
 from pipelines.releases import ChannelVersion, Manifest
-from pipelines.search.calibration import calibrate
+from pipelines.search import calibration
 from pipelines.search.filters import compile_filter
 from pipelines.search.fusion import BM25, Scored, fuse, weights
 from pipelines.store import Store
@@ -72,7 +72,7 @@ class Searcher:
         where = compile_filter(query.where) if query.where else None
         await self._open()
         hits = await self.hits(self.encode(query), query.text, where, max(CANDIDATES, 4 * query.k))
-        return self._rank(hits, query.k)
+        return self._rank(query, hits)
 
     async def rankings(self, query: Query) -> dict[str, list[str]]:
         """Return item ids, best first, by the fused score and by every channel alone."""
@@ -82,7 +82,7 @@ class Searcher:
             name: sorted(items, key=lambda item: (-items[item].value, item))[: query.k]
             for name, items in hits.items()
         }
-        fused = self._rank(hits, query.k).ranked
+        fused = self._rank(query, hits).ranked
         return {"fused": [entry.item_id for entry in fused], **alone}
 
     def encode(self, query: Query) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ class Searcher:
             if CHANNELS[name].encoder == "image":
                 vectors[name] = _image_query(encoder, text, query.image)  # type: ignore[arg-type]
                 continue
-            if content is None and query.image is not None:
+            if content is None and query.image is not None and name == "caption":
                 content = _pseudo_caption(query.image)
             key = (encoder.identity.key, content)
             if content is not None:
@@ -131,15 +131,16 @@ class Searcher:
             hits[name] |= more
         return hits
 
-    def _rank(self, hits: Mapping[str, Mapping[str, Hit]], k: int) -> Answer:
+    def _rank(self, query: Query, hits: Mapping[str, Mapping[str, Hit]]) -> Answer:
+        words = len((query.text or "").split())
         evidence: dict[str, dict[str, float]] = defaultdict(dict)
         for name, items in hits.items():
             for item_id, hit in items.items():
-                evidence[item_id][name] = calibrate(name, hit.value)
+                evidence[item_id][name] = self._calibrated(name, hit.value, words)
         if BM25 in hits:
             for channels in evidence.values():
                 channels.setdefault(BM25, 0.0)
-        ranked = fuse(evidence, weights())[:k]
+        ranked = fuse(evidence, weights())[: query.k]
         places = {}
         for entry in ranked:
             best = max(
@@ -148,6 +149,11 @@ class Searcher:
             )
             places[entry.item_id] = hits[best][entry.item_id].row
         return Answer(self.manifest.release, ranked, places)
+
+    def _calibrated(self, name: str, value: float, words: int) -> float:
+        if name == BM25 and self.manifest.passages:
+            return calibration.bm25(value, words, self.manifest.passages.rows)
+        return calibration.similarity(value, self.manifest.channels[name].spec)
 
     async def _open(self) -> None:
         async with self._opening:

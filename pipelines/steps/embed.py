@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.attributes import Attributes, read_attributes
-from pipelines.channels import Channel
+from pipelines.channels import PASSAGE_SOURCES, Channel
 from pipelines.models.batching import encode_in_batches, ensure_width
 from pipelines.models.protocols import ImageEncoder, TextEncoder
 from pipelines.recipes import digest
@@ -117,7 +117,7 @@ class EmbedStep(_SearchStep):
 
 
 class PassageStep(_SearchStep):
-    """Put every redacted text where BM25 finds it."""
+    """Put every redacted text that someone wrote where BM25 finds it."""
 
     name = "passages"
 
@@ -127,7 +127,7 @@ class PassageStep(_SearchStep):
 
     def inputs(self, batch: str | None) -> list[Input]:
         """Return one input per redacted text."""
-        rows = _texts(self.store, batch, None)
+        rows = _texts(self.store, batch, PASSAGE_SOURCES)
         return _inputs(rows, "text_hash", self.name, read_attributes(self.store, batch))
 
     def load(self, work: Input) -> Any:
@@ -152,13 +152,11 @@ class PassageStep(_SearchStep):
         self.commit(unchanged, [self.load(work) for work in unchanged])
 
 
-def _texts(store: Store, batch: str | None, sources: Sequence[str] | None) -> list[dict[str, Any]]:
+def _texts(store: Store, batch: str | None, sources: Sequence[str]) -> list[dict[str, Any]]:
     columns = ["key", "item_id", "batch", "segment", "source", "text", "text_hash", "page"]
-    conditions = ["text <> ''"]
+    conditions = ["text <> ''", equals_any("source", sources)]
     if batch:
         conditions.append(f"batch = {quoted(batch)}")
-    if sources is not None:
-        conditions.append(equals_any("source", sources))
     rows = store.texts.rows([*columns, "start_s", "end_s"], " AND ".join(conditions))
     return sorted(rows, key=lambda row: row["key"])
 

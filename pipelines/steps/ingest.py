@@ -1,6 +1,7 @@
 """Registering raw media: scan a source, read what is new or changed, and note it in the catalog."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
 
 STEP = "ingest"
+VERSION = "1"
 _READ_TOGETHER = 64
 
 
@@ -51,15 +53,19 @@ def ingest(
     found, problems = source.scan()
     catalog = Catalog(store, settings.batch_items)
     report = IngestReport()
+    policy = digest(VERSION, str(settings.max_bytes), detector.identity.key)
     before = {row["key"]: row for row in store.outcomes.rows(where=f"step = {quoted(STEP)}")}
     waiting: list[tuple[bool, Found, str]] = []
     for file in found:
         known = catalog.origin(file.uri)
-        described = _metadata_hash(file, detector)
+        described = _metadata_hash(file, known, detector)
         refusal = before.get(digest(file.uri))
-        if known and (known["fingerprint"], known["metadata_hash"]) == (file.fingerprint, described):
-            report.unchanged += 1
-        elif refusal and refusal["recipe"] == digest(file.fingerprint, described):
+        if known and (known["fingerprint"], known["metadata_hash"]) == (
+            file.fingerprint,
+            described,
+        ):
+            continue
+        if refusal and refusal["recipe"] == digest(policy, file.fingerprint, described):
             report.refused.append(refusal)
         else:
             waiting.append((known is None, file, described))
@@ -71,20 +77,27 @@ def ingest(
             contents = pool.map(lambda entry: _try_read(source, entry[1], settings), group)
             for (_, file, described), content in zip(group, contents, strict=True):
                 try:
+                    if metadata.redact_name(file.file_name, detector) != file.file_name:
+                        raise BadInput("its name holds personal data; rename the file")
                     if isinstance(content, Exception):
                         raise content
-                    _register(catalog, source, file, described, content, detector, report)
+                    _register(catalog, source, file, described, content, detector)
                 except Exception as error:
-                    report.refused.append(_refusal(file, described, error, detector))
+                    recipe = digest(policy, file.fingerprint, described)
+                    uri = _shown(file.uri, source, detector)
+                    report.refused.append(_refusal(file, uri, recipe, error))
             catalog.flush()
             progress(min(start + _READ_TOGETHER, len(waiting)), len(waiting))
-    unknown = tuple(problem.uri for problem in problems if not problem.permanent)
-    for uri in catalog.vanished(source.url, {file.uri for file in found}, unknown):
-        item = catalog.forget(uri)
-        report.batches.add(item["batch"])
-        report.deleted += item["deleted"]
+    unreadable = [problem.uri for problem in problems if not problem.permanent]
+    for uri in catalog.vanished(source.url, {file.uri for file in found}, unreadable):
+        catalog.forget(uri)
     catalog.flush()
-    report.refused += [_unreadable(problem) for problem in problems]
+    changes = catalog.changes()
+    tally = Counter(changes.values())
+    report.new, report.changed, report.deleted = tally["new"], tally["changed"], tally["deleted"]
+    report.unchanged = len(catalog.of_source(source.url) - changes.keys())
+    report.batches = catalog.batches(changes)
+    report.refused += [_unreadable(problem, source, detector) for problem in problems]
     _record(store, source, report, before)
     report.seconds = time.monotonic() - started
     return report
@@ -96,7 +109,9 @@ def known_sources(store: Store) -> list[str]:
     return sorted({origin["source"] for some in origins for origin in some})
 
 
-def _metadata_hash(file: Found, detector: Detector) -> str:
+def _metadata_hash(file: Found, known: Mapping[str, Any] | None, detector: Detector) -> str:
+    if file.metadata is None:
+        return known["metadata_hash"] if known else ""
     if not file.metadata:
         return ""
     return digest(metadata.VERSION, digest_json(file.metadata), detector.identity.key)
@@ -134,11 +149,11 @@ def _register(
     described: str,
     content: Mapping[str, Any],
     detector: Detector,
-    report: IngestReport,
 ) -> None:
-    if metadata.redact_name(file.file_name, detector) != file.file_name:
-        raise BadInput("its name holds personal data; rename the file")
-    clean, findings = metadata.redact_metadata(file.metadata, detector)
+    clean: dict[str, Any] | None = None
+    findings: list[dict[str, Any]] = []
+    if file.metadata is not None:
+        clean, findings = metadata.redact_metadata(file.metadata, detector)
     origin = {
         "uri": file.uri,
         "source": source.url,
@@ -146,33 +161,36 @@ def _register(
         "fingerprint": file.fingerprint,
         "metadata_hash": described,
     }
-    change, touched = catalog.register(origin, content, clean, findings)
-    setattr(report, change, getattr(report, change) + 1)
-    report.deleted += sum(item["deleted"] for item in touched)
-    if change != "unchanged":
-        report.batches |= {item["batch"] for item in touched}
+    catalog.register(origin, content, clean, findings)
 
 
-def _refusal(file: Found, described: str, error: Exception, detector: Detector) -> dict[str, Any]:
+def _shown(uri: str, source: Source, detector: Detector) -> str:
+    """Mask a uri part by part below the folder of its source, which is known by its own name."""
+    folder = source.folder_url
+    parts = uri.removeprefix(folder).split("/")
+    return folder + "/".join(metadata.redact_name(part, detector) for part in parts)
+
+
+def _refusal(file: Found, uri: str, recipe: str, error: Exception) -> dict[str, Any]:
     status, reason = outcomes.classify(error)
     return outcomes.outcome(
         digest(file.uri),
         STEP,
         status,
-        "" if status == "failed" else digest(file.fingerprint, described),
-        uri=metadata.redact_name(file.uri, detector),
+        "" if status == "failed" else recipe,
+        uri=uri,
         error=type(error).__name__,
         reason=reason,
     )
 
 
-def _unreadable(problem: Problem) -> dict[str, Any]:
+def _unreadable(problem: Problem, source: Source, detector: Detector) -> dict[str, Any]:
     return outcomes.outcome(
         digest(problem.uri),
         STEP,
         "quarantined" if problem.permanent else "failed",
         "",
-        uri=problem.uri,
+        uri=_shown(problem.uri, source, detector),
         error="Unreadable",
         reason=problem.reason,
     )
@@ -194,7 +212,8 @@ def _record(
     gone = [
         key
         for key, row in before.items()
-        if key not in now and f"{row['uri']}/".startswith(f"{source.url}/")
+        if key not in now
+        and (key == digest(source.url) or row["uri"].startswith(f"{source.url.rstrip('/')}/"))
     ]
     if gone:
         store.outcomes.replace(f"step = {quoted(STEP)} AND {equals_any('key', gone)}", [])

@@ -120,11 +120,9 @@ def plan(step: Step, batch: str | None = None) -> Plan:
     known = {row["key"]: row for row in step.store.outcomes.rows(where=where)}
 
     def settled(work: Input) -> bool:
-        row = known.get(work.key)
-        return row is not None and row["recipe"] == work.recipe and row["status"] in (
-            "quarantined",
-            "skipped",
-        )
+        row = known.get(work.key, {})
+        refused = row.get("status") in {"quarantined", "skipped"}
+        return refused and row["recipe"] == work.recipe
 
     todo, refresh = [], []
     for work in inputs:
@@ -251,6 +249,4 @@ def _settle(step: Step, work: Plan, report: Report) -> None:
     outcomes.record(step.store.outcomes, step.name, news)
     gone = work.outcomes.keys() - {entry.key for entry in work.inputs}
     if gone:
-        step.store.outcomes.replace(
-            f"step = {quoted(step.name)} AND {equals_any('key', gone)}", []
-        )
+        step.store.outcomes.replace(f"step = {quoted(step.name)} AND {equals_any('key', gone)}", [])

@@ -19,13 +19,15 @@ class SearchTable:
         self.schema = schema
         self.storage_options = dict(storage_options or {})
 
-    def open(self) -> Any | None:
-        """Open the newest version, or return `None` where nothing was ever written."""
+    def _database(self) -> Any:
         import lancedb
 
-        database = lancedb.connect(self.uri, storage_options=self.storage_options)
+        return lancedb.connect(self.uri, storage_options=self.storage_options)
+
+    def open(self) -> Any | None:
+        """Open the newest version, or return `None` where nothing was ever written."""
         try:
-            return database.open_table(self.name)
+            return self._database().open_table(self.name)
         except ValueError:
             return None
 
@@ -51,10 +53,7 @@ class SearchTable:
         """Insert rows, replacing those with the same key, in one commit. Keys must be unique."""
         if not rows:
             return
-        import lancedb
-
-        database = lancedb.connect(self.uri, storage_options=self.storage_options)
-        table = database.create_table(self.name, schema=self.schema, exist_ok=True)
+        table = self.open() or self._database().create_table(self.name, schema=self.schema)
         data = pa.Table.from_pylist(list(rows), schema=self.schema)
         merge = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
         merge.execute(data)

@@ -136,7 +136,8 @@ def serve(
 
     from serving.app import create_app
 
-    uvicorn.run(create_app(_settings(home)), host=host, port=port, log_level="info")
+    # Access logs would keep what people asked for.
+    uvicorn.run(create_app(_settings(home)), host=host, port=port, access_log=False)
 
 
 @app.command()

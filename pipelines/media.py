@@ -209,7 +209,8 @@ def _pdf_pages(data: bytes, settings: Settings) -> Iterator[RawPage]:
             document = pypdfium2.PdfDocument(data)
             pages = len(document)
     except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
+        # pdfium may still report the error of an earlier document, so that alone does not tell.
+        if "password" in str(error).lower() and b"/Encrypt" in data:
             raise BadInput("the PDF is encrypted; store it without a password") from error
         raise BadInput("the PDF cannot be read; the file is corrupt") from error
     try:

@@ -360,7 +360,11 @@ _LABELLED = re.compile(
     r"\b(?i:(?:full |first |last |customer |patient |employee |contact )?name|customer|cashier|attn"
     r"|attention|signed(?: by)?|signature|patient|employee|sales ?person|sales ?man|served by"
     r"|server|staff|operator|contact person|bill to|ship to|sold to|prepared by|approved by|author"
-    r"|owner|waiter|waitress|guest|member|dear|regards|sincerely)"
+    r"|owner|waiter|waitress|guest|member|dear|regards|sincerely"
+    r"|(?P<role>chair|minutes|host|speaker|presenter|organi[sz]er|moderator|reviewer|editor|photo by"
+    r"|photographer|tutor|manager|director|tenant|landlord|lessee|lessor|witness|payee|beneficiary"
+    r"|holder|passenger|driver|recipient|sender|applicant|insured|nurse|doctor|physician"
+    r"|next of kin))"
     rf"(?P<mark>[ ]?[:=#-]+[ ]?|[ ,]+)(?P<name>{_NAME}(?: {_NAME}){{0,3}})"
 )
 _FILIATION = re.compile(
@@ -381,7 +385,8 @@ def _people(text: str) -> Iterator[tuple[int, int, float]]:
             yield match.start(), match.end(), 0.85
     for match in _LABELLED.finditer(text):
         words = [fold(w) for w in match["name"].split()]
-        marked = not match["mark"].isspace() and "," not in match["mark"]
+        # A role may as well head a line about a thing, so there the name must be a known one.
+        marked = match["mark"].strip() not in ("", ",") and not match["role"]
         if words[0] in names.roles or len(words[0]) < 2 or _company(text, match.end()):
             continue
         if marked or (words[0] in known and words[0] not in names.words):

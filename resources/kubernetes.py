@@ -30,7 +30,7 @@ def gpu_op_tags(
     return {
         "dagster-k8s/config": {
             "container_config": {
-                # Replaces the launcher's resources as a whole, so memory has to be named here.
+                # These may replace the launcher's as a whole, so memory has to be named too.
                 "resources": {
                     "requests": {"memory": memory},
                     "limits": {"nvidia.com/gpu": str(gpus), "memory": memory},

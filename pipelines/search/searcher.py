@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -41,12 +41,17 @@ class Query:
     channels: Sequence[str] | None = None
 
 
-@dataclass(frozen=True)
-class Hit:
-    """The best row of an item in one channel: raw similarity and place."""
+class Hit(NamedTuple):
+    """The best row of an item in one channel: raw similarity, and where it stands in the answer."""
 
     value: float
-    row: Mapping[str, Any]
+    found: Any
+    position: int
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row itself, read only for the few that are shown."""
+        return self.found.slice(self.position, 1).to_pylist()[0]
 
 
 @dataclass
@@ -64,19 +69,24 @@ class Searcher:
     def __init__(self, store: Store, manifest: Manifest):
         self.manifest = manifest
         self._store = store
-        self._tables: dict[str, Any] = {}
+        self.tables: dict[str, Any] = {}
         self._opening = asyncio.Lock()
 
     async def search(self, query: Query) -> Answer:
         """Answer one query; raises InvalidFilter for a filter that is not allowed."""
         where = compile_filter(query.where) if query.where else None
-        await self._open()
-        hits = await self.hits(self.encode(query), query.text, where, max(CANDIDATES, 4 * query.k))
+        return await self.ranked(query, await asyncio.to_thread(self.encode, query), where)
+
+    async def ranked(
+        self, query: Query, vectors: Mapping[str, np.ndarray], where: str | None = None
+    ) -> Answer:
+        """Answer an encoded query; `where` is a compiled filter."""
+        hits = await self.hits(vectors, query.text, where, max(CANDIDATES, 4 * query.k))
         return self._rank(query, hits)
 
     async def rankings(self, query: Query) -> dict[str, list[str]]:
         """Return item ids, best first, by the fused score and by every channel alone."""
-        await self._open()
+        await self.open()
         hits = await self.hits(self.encode(query), query.text, None, max(CANDIDATES, query.k))
         alone = {
             name: sorted(items, key=lambda item: (-items[item].value, item))[: query.k]
@@ -114,10 +124,10 @@ class Searcher:
         Items found in one channel are scored in the others too, so that a low similarity is not
         mistaken for a channel that the item does not have.
         """
-        await self._open()
+        await self.open()
         names = list(vectors)
         searches = [self._nearest(name, vectors[name], where, depth) for name in names]
-        if text and BM25 in self._tables:
+        if text and BM25 in self.tables:
             names.append(BM25)
             searches.append(self._match(text, where, depth))
         hits = dict(zip(names, await asyncio.gather(*searches), strict=True))
@@ -155,9 +165,10 @@ class Searcher:
             return calibration.bm25(value, words, self.manifest.passages.rows)
         return calibration.similarity(value, self.manifest.channels[name].spec)
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Open every table at the release's version, once."""
         async with self._opening:
-            if self._tables:
+            if self.tables:
                 return
             import lancedb
 
@@ -171,38 +182,38 @@ class Searcher:
             for name, (table, version) in versions.items():
                 tables[name] = await database.open_table(table)
                 await tables[name].checkout(version)
-            self._tables = tables
+            self.tables = tables
 
     async def _nearest(
         self, name: str, vector: np.ndarray, where: str | None, depth: int | None
     ) -> dict[str, Hit]:
         """Return the best row of each item by cosine similarity."""
         rows = self.manifest.channels[name].rows
-        query = self._tables[name].vector_search(vector).column("vector").distance_type("cosine")
+        query = self.tables[name].vector_search(vector).column("vector").distance_type("cosine")
         if self.manifest.channels[name].indexed:
             query = query.nprobes(_NPROBES).refine_factor(_REFINE)
         query = query.limit(min(depth, rows) if depth else rows).select([*_PLACE, "_distance"])
         if where:
             query = query.where(where)
-        found = (await query.to_arrow(timeout=_TIMEOUT)).to_pylist()
-        return _best(found, lambda row: 1.0 - row["_distance"])
+        found = await query.to_arrow(timeout=_TIMEOUT)
+        return _best(found, 1.0 - found["_distance"].to_numpy())
 
     async def _match(self, text: str, where: str | None, depth: int) -> dict[str, Hit]:
         """Return the best passage of each item by BM25."""
-        query = self._tables[BM25].query().nearest_to_text(text, columns=["text"])
+        query = self.tables[BM25].query().nearest_to_text(text, columns=["text"])
         query = query.limit(depth).select([*_PLACE, "_score"])
         if where:
             query = query.where(where)
-        found = (await query.to_arrow(timeout=_TIMEOUT)).to_pylist()
-        return _best(found, lambda row: row["_score"])
+        found = await query.to_arrow(timeout=_TIMEOUT)
+        return _best(found, found["_score"].to_numpy())
 
 
-def _best(rows: Sequence[Mapping[str, Any]], value: Any) -> dict[str, Hit]:
+def _best(found: Any, values: np.ndarray) -> dict[str, Hit]:
     best: dict[str, Hit] = {}
-    for row in rows:
-        hit = Hit(value(row), row)
-        if row["item_id"] not in best or hit.value > best[row["item_id"]].value:
-            best[row["item_id"]] = hit
+    ids = found["item_id"].to_pylist()
+    for position, (item_id, value) in enumerate(zip(ids, values.tolist(), strict=True)):
+        if item_id not in best or value > best[item_id].value:
+            best[item_id] = Hit(value, found, position)
     return best
 
 

@@ -53,7 +53,9 @@ class SearchTable:
         """Insert rows, replacing those with the same key, in one commit. Keys must be unique."""
         if not rows:
             return
-        table = self.open() or self._database().create_table(self.name, schema=self.schema)
+        table = self.open()
+        if table is None:
+            table = self._database().create_table(self.name, schema=self.schema)
         data = pa.Table.from_pylist(list(rows), schema=self.schema)
         merge = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
         merge.execute(data)

@@ -16,7 +16,7 @@ from pipelines.models.hub import (
 )
 
 TEXTS = ["a dog on a beach", "the cat", "dog dog dog dog dog dog dog dog"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"a the dog cat on beach".split()]  # noqa: SIM905
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "dog", "cat", "on", "beach"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Who asks: the HTTP API over the latest release. Knows no Dagster."""

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import derive, ingest, publish
+from assets import checks, derive, ingest, publish
 from resources.home import HomeResource
 from sensors import automation
 
@@ -20,6 +20,7 @@ def definitions() -> dg.Definitions:
             derive.passages,
             publish.release,
         ],
+        asset_checks=checks.checks,
         jobs=[automation.scan, automation.index_batch, automation.publish],
         schedules=[automation.nightly_scan, automation.nightly_release],
         sensors=[automation.keep_batches_current],

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from assets.common import batches
-
 scan = dg.define_asset_job(
     "scan",
     selection=dg.AssetSelection.keys("items"),
@@ -12,7 +10,6 @@ scan = dg.define_asset_job(
 index_batch = dg.define_asset_job(
     "index_batch",
     selection=dg.AssetSelection.groups("redact", "enrich", "embed"),
-    partitions_def=batches,
     description="Bring one batch, or a range of batches, up to date.",
 )
 publish = dg.define_asset_job(

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.errors import MediadexError
+from pipelines.progress import LOGGER
 from pipelines.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -26,7 +27,6 @@ Home = Annotated[
     Path | None, typer.Option(help="Folder of the home; default $MEDIADEX_HOME, else .mediadex.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Debug = Annotated[bool, typer.Option(help="Show the trace of an error.")]
 
 
 @app.command()
@@ -190,8 +190,10 @@ def _show_answer(answer: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; our own errors become one line on standard error."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("mediadex").setLevel(logging.INFO)
+    progress = logging.getLogger(LOGGER)
+    progress.setLevel(logging.INFO)
+    progress.addHandler(logging.StreamHandler(sys.stderr))
+    progress.propagate = False
     try:
         app()
     except (MediadexError, FileNotFoundError) as error:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets import checks, derive, ingest, publish
 from resources.home import HomeResource
+from resources.kubernetes import executor_from_environment
 from sensors import automation
 
 
@@ -25,6 +26,5 @@ def definitions() -> dg.Definitions:
         schedules=[automation.nightly_scan, automation.nightly_release],
         sensors=[automation.keep_batches_current],
         resources={"home": HomeResource()},
-        # One process a run, so that a model is loaded once for all steps.
-        executor=dg.in_process_executor,
+        executor=executor_from_environment(),
     )

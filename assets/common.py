@@ -18,8 +18,16 @@ batches = dg.DynamicPartitionsDefinition(name="batches")
 # One run for a range of batches: models are loaded once for all of them.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
-# New or updated batches are worked on, but never before what they are made from.
-AUTOMATION = dg.AutomationCondition.eager().with_label("when its inputs have arrived")
+# New or updated batches are worked on, but never before what they are made from. A scan updates
+# `items` as a whole; which batches changed is told by `raw_media`. Left to itself, `eager` would
+# also count all that waits when it is turned on as handled.
+_HANDLED = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+AUTOMATION = (
+    dg.AutomationCondition.eager()
+    .replace("handled", _HANDLED)
+    .ignore(dg.AssetSelection.assets("items"))
+    .with_label("when its inputs have arrived")
+)
 
 
 def chosen_models() -> ModelSuite:

@@ -10,12 +10,15 @@ from assets.reporting import contact_sheet, step_metadata
 from pipelines.channels import CHANNELS, Channel
 from pipelines.pipeline import build_steps
 from pipelines.progress import reporter
+from pipelines.settings import load_settings
 from pipelines.steps import caption, embed, redact
 from pipelines.steps.runner import run
 from pipelines.tables.facts import quoted
 from resources.home import HomeResource
+from resources.kubernetes import gpu_op_tags
 
 _MODELS = chosen_models()
+_GPUS = load_settings().gpus
 
 
 def _derived(
@@ -33,6 +36,7 @@ def _derived(
         backfill_policy=ONE_RUN,
         automation_condition=AUTOMATION,
         code_version=version,
+        op_tags=gpu_op_tags(_GPUS) if "torch" in kinds and _GPUS else None,
         description=description,
     )
     def derived(context: dg.AssetExecutionContext, home: HomeResource) -> None:

@@ -11,6 +11,7 @@ from pipelines.recipes import digest
 from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
 
 VERSION = "1"
+_VOCABULARY = ("domain", "region", "usage_rights", "consent", "business_unit", "product_family")
 # Names and ids are full of digits; only what cannot be mistaken is looked for there.
 _UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
 
@@ -25,15 +26,15 @@ def redact_metadata(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Mask personal data in every string of a metadata row; return it with its findings.
 
-    Names and addresses are looked for in the free-text keys only, so that `owner` or `region` stay
-    usable as filters; patterns such as e-mail or card numbers are masked everywhere. Raises
-    BadInput for an `item_id` that holds personal data, since a masked id would not be one.
+    Keys of a fixed vocabulary such as `region` are searched for patterns only, not for names. Raises
+    BadInput for an `item_id` that holds personal data, since a masked id would not be one, and for
+    a `consent_expires` that is no date, since consent without an end would be wrong.
     """
     findings: list[dict[str, Any]] = []
 
     def clean(value: Any, field: str) -> Any:
         if isinstance(value, str):
-            found = detector.find(value, None if field in TEXT_KEYS else PATTERN_ENTITIES)
+            found = detector.find(value, PATTERN_ENTITIES if field in _VOCABULARY else None)
             findings.extend(
                 {
                     "segment": "meta",
@@ -55,6 +56,8 @@ def redact_metadata(
     item_id = str(metadata.get("item_id", ""))
     if redact_name(item_id, detector) != item_id:
         raise BadInput("its item_id holds personal data; choose another id")
+    if "consent_expires" in metadata and _date(str(metadata["consent_expires"])) is None:
+        raise BadInput("its consent_expires is no ISO 8601 date; write it like 2027-01-31")
     as_is = {"item_id", *DATE_KEYS}
     return {
         redact_name(key, detector): value if key in as_is else clean(value, key)

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import os
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from pipelines.errors import BadInput, MediadexError, ResidualFinding
@@ -30,7 +32,13 @@ def classify(error: Exception) -> tuple[str, str]:
         return "failed", str(error)
     if isinstance(error, OSError) and error.errno:
         return "failed", os.strerror(error.errno)
-    return "failed", f"unexpected {type(error).__name__}; run again with --debug for the trace"
+    return "failed", f"unexpected {type(error).__name__} at {_place(error)}"
+
+
+def _place(error: Exception) -> str:
+    """Name file and line, but no value: the text of a foreign error may quote private data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def outcome(

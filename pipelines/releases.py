@@ -16,6 +16,7 @@ from pipelines.errors import NotReleased
 from pipelines.models.protocols import Identity
 from pipelines.outcomes import now
 from pipelines.store import Store
+from pipelines.tables.vectors import SearchTable
 
 
 class ChannelVersion(BaseModel):
@@ -98,9 +99,10 @@ def publish(store: Store, encoders: Mapping[str, Encoder], index_rows: int) -> t
     )
     if before is not None and before.contents() == manifest.contents():
         return before, False
-    for version in (*channels.values(), manifest.passages):
-        if version is not None:
-            _tag(store, version.table, version.version, manifest.release)
+    named: list[ChannelVersion | PassageVersion] = [*channels.values()]
+    named += [manifest.passages] if manifest.passages else []
+    for each in named:
+        _tag(store, each.table, each.version, manifest.release)
     store.releases.append(
         [
             {
@@ -111,6 +113,29 @@ def publish(store: Store, encoders: Mapping[str, Encoder], index_rows: int) -> t
         ]
     )
     return manifest, True
+
+
+def is_current(store: Store, encoders: Mapping[str, Encoder]) -> bool:
+    """Tell whether the newest release names the present state of every table."""
+    manifest = latest(store)
+    if manifest is None:
+        return False
+    tables = {name: store.channel(name, encoder.identity) for name, encoder in encoders.items()}
+    present = {name: _version(table) for name, table in tables.items()}
+    released = {
+        name: (version.table, version.version) for name, version in manifest.channels.items()
+    }
+    passages = manifest.passages and (manifest.passages.table, manifest.passages.version)
+    return (
+        {name: version for name, version in present.items() if version} == released
+        and _version(store.passages) == passages
+        and manifest.items == store.items.read(["item_id"], "deleted = false").num_rows
+    )
+
+
+def _version(search: SearchTable) -> tuple[str, int] | None:
+    table = search.open()
+    return (search.name, table.version) if table is not None and table.count_rows() else None
 
 
 def _next_name(before: Manifest | None) -> str:

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     group_items: int = Field(32, ge=1, description="Rows committed together; lost at most by a kill.")
     encode_rows: int = Field(32, ge=1, description="Rows a model sees at once.")
     workers: int = Field(os.cpu_count() or 1, ge=1, description="Threads that read, decode and OCR.")
+    gpus: int = Field(0, ge=0, description="GPUs that a model's step asks Kubernetes for.")
     index_rows: int = Field(20_000, ge=256, description="Rows from which a vector index is built.")
 
     max_bytes: int = Field(512 << 20, description="Larger files are refused.")

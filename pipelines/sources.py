@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
+from fsspec.utils import get_protocol
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
 _SUBTITLES = {".vtt", ".srt"}
@@ -40,11 +41,22 @@ class Problem:
     permanent: bool
 
 
+def locate(uri: str) -> tuple[Any, str]:
+    """Return the file system of a path or URL and the path on it, without `..` where it is local.
+
+    A name may hold `::`, which fsspec would take for a chain of file systems.
+    """
+    protocol = get_protocol(uri)
+    files = fsspec.filesystem(protocol)
+    path = files._strip_protocol(uri)
+    return files, posixpath.normpath(path) if protocol in {"file", "local"} else path
+
+
 class Source:
     """A folder by path or URL (`s3://…`, `file://…`, `memory://…`)."""
 
     def __init__(self, url: str):
-        self.files, root = fsspec.core.url_to_fs(url)
+        self.files, root = locate(url)
         self.root = root.rstrip("/") or "/"
         self.url = self._uri(self.root)
 
@@ -58,10 +70,10 @@ class Source:
         """Read a whole file of this source."""
         return self.files.cat_file(path)
 
-    def scan(self) -> tuple[list[Found], list[Problem]]:
+    def scan(self, exclude: str = "") -> tuple[list[Found], list[Problem]]:
         """List every file below the root in stable order, with what could not be read.
 
-        Raises FileNotFoundError when the root itself does not exist.
+        The folder `exclude` is left out: a home inside the source must not be indexed. Raises FileNotFoundError when the root itself does not exist.
         """
         self.require()
         self.files.invalidate_cache()
@@ -69,7 +81,7 @@ class Source:
         problems: list[Problem] = []
         metadata: dict[str, dict[str, Any]] = {}
         doubtful: list[str] = []
-        for folder, files in self._folders(problems):
+        for folder, files in self._folders(problems, locate(exclude)[1] if exclude else None):
             rows, complete = self._metadata(folder, files, problems)
             metadata |= rows
             if not complete:
@@ -98,7 +110,9 @@ class Source:
     def _uri(self, path: str) -> str:
         return _printable(self.files.unstrip_protocol(path))
 
-    def _folders(self, problems: list[Problem]) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+    def _folders(
+        self, problems: list[Problem], exclude: str | None
+    ) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
         """Yield folders, each before those in it, with the info of their files by name."""
         if self.files.isfile(self.root):
             info = self.files.info(self.root)
@@ -120,7 +134,7 @@ class Source:
             for info in listing:
                 path = info["name"].rstrip("/")
                 name = path.rsplit("/", 1)[-1]
-                if path == folder or name.startswith("."):
+                if path in (folder, exclude) or name.startswith("."):
                     continue
                 if info["type"] == "directory":
                     waiting.append(path)

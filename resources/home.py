@@ -11,7 +11,7 @@ from pipelines.store import Store
 class HomeResource(dg.ConfigurableResource):
     """Opens a home. Everything else about it comes from its settings."""
 
-    home: str = Field("", description="Folder of the home; empty: $MEDIADEX_HOME, else .mediadex.")
+    home: str = Field(default="", description="Folder of the home; empty: $MEDIADEX_HOME, else .mediadex.")
 
     def settings(self) -> Settings:
         """Return the settings of the home."""

@@ -4,7 +4,7 @@ import dagster as dg
 
 scan = dg.define_asset_job(
     "scan",
-    selection=dg.AssetSelection.keys("items"),
+    selection=dg.AssetSelection.assets("items"),
     description="Look for new, changed and deleted files in every known source.",
 )
 index_batch = dg.define_asset_job(
@@ -14,7 +14,7 @@ index_batch = dg.define_asset_job(
 )
 publish = dg.define_asset_job(
     "publish",
-    selection=dg.AssetSelection.keys("release"),
+    selection=dg.AssetSelection.assets("release"),
     description="Publish the present state of all tables as a release.",
 )
 

@@ -1,10 +1,10 @@
 """Starting runs from the terminal: the same assets, in the same Dagster instance as the UI shows."""
 
 import itertools
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-
 from typing import Any
 
 import dagster as dg
@@ -13,7 +13,8 @@ from pipelines.channels import CHANNELS
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
 from pipelines.pipeline import build_steps, pending_batches
-from pipelines.releases import latest
+from pipelines.progress import LOGGER
+from pipelines.releases import is_current, latest
 from pipelines.settings import Settings
 from pipelines.sources import Source
 from pipelines.status import item_outcomes
@@ -78,10 +79,9 @@ class Launcher:
                 metadata = self._derive(instance, list(steps), {_START: first, _END: last})
                 for name in CHANNELS:
                     encoded[name] += metadata[f"{name}_embeddings"]["encoded"]
-            manifest = latest(self._store)
-            if batches or manifest is None:
+            if not is_current(self._store, self._models.encoders()):
                 self._run(instance, ["release"])
-                manifest = latest(self._store)
+        manifest = latest(self._store)
         return {
             "release": manifest.release if manifest else None,
             "items": {name: items[name] for name in ("new", "changed", "deleted", "unchanged")},
@@ -122,6 +122,10 @@ class Launcher:
         )
         if not result.success:
             raise RunFailed(_failure(result))
+        for check in result.get_asset_check_evaluations():
+            if not check.passed:
+                subject = f"{check.asset_key.to_user_string()}, check {check.check_name}"
+                logging.getLogger(LOGGER).warning("%s: %s", subject, check.description)
         numbers: dict[str, dict[str, Any]] = {name: {} for name in assets}
         for event in result.get_asset_materialization_events():
             name = event.asset_key.to_user_string() if event.asset_key else ""

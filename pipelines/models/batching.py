@@ -10,6 +10,7 @@ from pipelines.errors import IdentityMismatch
 from pipelines.models.protocols import Identity
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
 
@@ -17,7 +18,14 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "allo
 def encode_in_batches(
     encode: Callable[[Sequence[T]], np.ndarray], inputs: Sequence[T], batch_size: int
 ) -> np.ndarray:
-    """Encode `inputs` in order, `batch_size` at a time, and return the rows as one array.
+    """Encode `inputs` like `in_batches` and return the rows as one array."""
+    return np.concatenate(in_batches(encode, inputs, batch_size))
+
+
+def in_batches(
+    work: Callable[[Sequence[T]], R], inputs: Sequence[T], batch_size: int
+) -> list[R]:
+    """Work on `inputs` in order, `batch_size` at a time, and return each batch's result.
 
     A batch that runs out of memory is halved and tried again, and the rest keeps the smaller size;
     the error is raised once a single input does not fit.
@@ -25,20 +33,20 @@ def encode_in_batches(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     if not inputs:
-        return encode(inputs)
-    parts: list[np.ndarray] = []
+        return [work(inputs)]
+    parts: list[R] = []
     start = 0
     while start < len(inputs):
         batch = inputs[start : start + batch_size]
         try:
-            parts.append(encode(batch))
+            parts.append(work(batch))
             start += len(batch)
         except Exception as error:
             if len(batch) == 1 or not is_out_of_memory(error):
                 raise
             # The next try starts after this block: until then `error` keeps the batch's tensors.
             batch_size = len(batch) // 2
-    return np.concatenate(parts)
+    return parts
 
 
 def is_out_of_memory(error: BaseException) -> bool:

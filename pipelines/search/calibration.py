@@ -10,7 +10,7 @@ import math
 
 # Cosine of unrelated and of perfect pairs. Contrastive image encoders live in a narrow band.
 _COSINES = {"open_clip": (0.10, 0.40)}
-_COSINE = (0.05, 0.90)
+_COSINE = (0.05, 1.0)
 # Above 1: a strong match in one channel counts for more than weak ones in several.
 _POWER = 1.5
 _BM25_SHARE = 4.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipelines.channels import CHANNELS
 
 BM25 = "bm25"
-BM25_WEIGHT = 0.21
+BM25_WEIGHT = 0.18
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from PIL import Image
 
 from pipelines.attributes import live
-from pipelines.models.batching import encode_in_batches
+from pipelines.models.batching import in_batches
 from pipelines.models.protocols import Captioner
 from pipelines.recipes import digest
 from pipelines.settings import Settings
@@ -56,7 +57,7 @@ class CaptionStep:
     def compute(self, group: Sequence[Input], loaded: Sequence[Any]) -> Sequence[str]:
         """Caption a group."""
         size = self._settings.encode_rows
-        return encode_in_batches(self._captioner.caption_prepared, loaded, size)
+        return [*chain.from_iterable(in_batches(self._captioner.caption_prepared, loaded, size))]
 
     def commit(self, group: Sequence[Input], results: Sequence[str]) -> None:
         """Write the captions of a group."""

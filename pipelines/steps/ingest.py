@@ -50,7 +50,7 @@ def ingest(
     """
     started = time.monotonic()
     source = Source(url)
-    found, problems = source.scan()
+    found, problems = source.scan(exclude=str(settings.home.resolve()))
     catalog = Catalog(store, settings.batch_items)
     report = IngestReport()
     policy = digest(VERSION, str(settings.max_bytes), detector.identity.key)

@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import fsspec
-
 from pipelines.attributes import live
 from pipelines.errors import MediadexError, ResidualFinding
 from pipelines.media import NotMedia, as_jpeg, decode_pages, decode_text
@@ -19,6 +17,7 @@ from pipelines.pii import Detector, mask
 from pipelines.recipes import digest
 from pipelines.redaction import redact_image
 from pipelines.settings import Settings
+from pipelines.sources import locate
 from pipelines.steps.runner import Existing, Input
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
@@ -47,18 +46,23 @@ class RedactStep:
         """Return one input per live item."""
         columns = ["item_id", "batch", "kind", "content_hash", "origins"]
         rows = sorted(self.store.items.rows(columns, live(batch)), key=lambda row: row["item_id"])
-        side = self._settings.derivative_side
-        policy = (VERSION, str(side), self._reader.identity.key, self._detector.identity.key)
+        limits = self._settings
+        policy = (VERSION, str(limits.derivative_side), self._detector.identity.key)
+        bounds = digest(*map(str, (limits.max_pixels, limits.max_pages, limits.max_characters)))
         return [
             Input(
                 key=row["item_id"],
                 item_id=row["item_id"],
                 batch=row["batch"],
-                recipe=digest(row["content_hash"], row["kind"], *policy),
+                recipe=digest(row["content_hash"], row["kind"], *policy, self._reading(row["kind"])),
                 payload=row,
+                bounds=bounds,
             )
             for row in rows
         ]
+
+    def _reading(self, kind: str) -> str:
+        return "text" if kind == "text" else self._reader.identity.key
 
     def existing(self, batch: str | None) -> dict[str, tuple[str, Existing]]:
         """Return the recipes of the items that have segments."""
@@ -203,7 +207,7 @@ class RedactStep:
 def _read(item: dict[str, Any]) -> bytes:
     """Read an item's bytes from the first of its origins that still holds them."""
     for origin in item["origins"]:
-        files, path = fsspec.core.url_to_fs(origin["uri"])
+        files, path = locate(origin["uri"])
         if files.exists(path):
             data = files.cat_file(path)
             if digest(data) == item["content_hash"]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pipelines import outcomes
 from pipelines.errors import ResidualFinding
+from pipelines.recipes import digest
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
@@ -23,6 +24,8 @@ class Input:
     """What one row (or one item's rows) should be made from.
 
     `attributes_hash` covers what is copied along without any work, such as filterable metadata.
+    `bounds` covers limits that decide whether the work is done at all: when they change, what was
+    refused is tried again, but what was done stands.
     """
 
     key: str
@@ -31,6 +34,12 @@ class Input:
     recipe: str
     payload: Any = field(compare=False)
     attributes_hash: str = ""
+    bounds: str = ""
+
+    @property
+    def settled_by(self) -> str:
+        """What an outcome of this input holds for."""
+        return digest(self.recipe, self.bounds) if self.bounds else self.recipe
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ def plan(step: Step, batch: str | None = None) -> Plan:
     def settled(work: Input) -> bool:
         row = known.get(work.key, {})
         refused = row.get("status") in {"quarantined", "skipped"}
-        return refused and row["recipe"] == work.recipe
+        return refused and row["recipe"] == work.settled_by
 
     todo, refresh = [], []
     for work in inputs:
@@ -213,12 +222,12 @@ def _failure(
 ) -> dict[str, Any]:
     status, reason = outcomes.classify(error)
     before = known.get(work.key)
-    again = before is not None and before["recipe"] == work.recipe
+    again = before is not None and before["recipe"] == work.settled_by
     return outcomes.outcome(
         work.key,
         step.name,
         status,
-        work.recipe,
+        work.settled_by,
         item_id=work.item_id,
         batch=work.batch,
         error=type(error).__name__,
@@ -233,7 +242,7 @@ def _settle(step: Step, work: Plan, report: Report) -> None:
     news = []
     for entry in work.inputs:
         before = work.outcomes.get(entry.key)
-        same = before is not None and before["recipe"] == entry.recipe
+        same = before is not None and before["recipe"] == entry.settled_by
         settled = same and before is not None and before["status"] in outcomes.SETTLED
         if entry.key not in failed and not settled:
             news.append(
@@ -241,7 +250,7 @@ def _settle(step: Step, work: Plan, report: Report) -> None:
                     entry.key,
                     step.name,
                     "ok",
-                    entry.recipe,
+                    entry.settled_by,
                     item_id=entry.item_id,
                     batch=entry.batch,
                 )

@@ -1,41 +1,14 @@
 """Homes with a real Dagster instance, over a folder of a few drawn pictures and a note."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from homes import BADGE, EMAIL, METADATA, PHONE, POSTER, SKETCH, SSN, Home, draw
 
-from definitions import definitions
 from pipelines.settings import load_settings
-from pipelines.store import Store
-from sensors.launch import Launcher, prepare_home
-
-EMAIL = "anna.keller@harborpress.org"
-SSN = "536-90-4399"
-PHONE = "+49 170 5550142"
-PLANTED = (EMAIL, SSN, PHONE)
-RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-
-POSTER, BADGE, SKETCH = (640, 360), (720, 300), (300, 300)
-METADATA = (
-    {"file_name": "badge.png", "item_id": "badge", "description": f"Ask {EMAIL}", "region": "eu"},
-    {"file_name": "poster.png", "item_id": "poster", "title": "Jazz by the river"},
-    {"file_name": "sketch.png", "item_id": "sketch"},
-    {"file_name": "visit.md", "item_id": "visit"},
-)
-
-
-def draw(path: Path, size: tuple[int, int], *lines: str, fill: str = "white") -> None:
-    image = Image.new("RGB", size, fill)
-    pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(34)
-    for number, line in enumerate(lines):
-        pen.text((30, 30 + 60 * number), line, "black", font)
-    image.save(path)
+from sensors.launch import prepare_home
 
 
 @pytest.fixture(scope="session")
@@ -51,48 +24,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Home:
-    """A home whose assets are run as the UI runs them."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.settings = load_settings(path)
-        self.store = Store(self.settings.root)
-        self.defs = definitions()
-        self.instance = dg.DagsterInstance.get()
-        self._job = self.defs.resolve_implicit_global_asset_job_def()
-
-    @property
-    def batches(self) -> list[str]:
-        return list(self.instance.get_dynamic_partitions("batches"))
-
-    def scan(self, *sources: Path) -> dg.ExecuteInProcessResult:
-        return self.run("items", config={"items": {"sources": [str(path) for path in sources]}})
-
-    def run(
-        self,
-        *assets: str,
-        batch: str | None = None,
-        span: Sequence[str] = (),
-        config: Mapping[str, Any] | None = None,
-    ) -> dg.ExecuteInProcessResult:
-        """Run assets on one batch, on a span (first, last) of them, or on what has no batches."""
-        return self._job.execute_in_process(
-            run_config={"ops": {name: {"config": to} for name, to in (config or {}).items()}},
-            instance=self.instance,
-            asset_selection=[dg.AssetKey(name) for name in assets],
-            partition_key=batch,
-            tags=dict(zip(RANGE, span, strict=False)),
-            raise_on_error=False,
-        )
-
-    def index(self, source: Path) -> dict[str, Any]:
-        """Index as the terminal does."""
-        return Launcher(self.defs, self.settings).index(str(source))
-
-
 @pytest.fixture(scope="module")
-def open_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def open_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Home]]:
     """Open any number of homes, one at a time, with batches of one item unless told otherwise."""
     with pytest.MonkeyPatch.context() as patch:
 

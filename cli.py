@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 @app.command()
 def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
-    """Index a folder or URL: register, redact, describe, embed, publish. Only what changed is done."""
+    """Index a folder or URL up to a new release, doing only what changed."""
     from sensors.launch import Launcher, prepare_home
 
     settings = _settings(home)
@@ -54,7 +54,9 @@ def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
 @app.command()
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture to look for, alone or with text.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="A picture to look for, alone or with text.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
     where: Annotated[str | None, typer.Option(help="Filter, such as \"region = 'eu'\".")] = None,
     home: Home = None,
@@ -128,9 +130,7 @@ def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def serve(
-    host: str = "127.0.0.1", port: int = 8000, home: Home = None
-) -> None:
+def serve(host: str = "127.0.0.1", port: int = 8000, home: Home = None) -> None:
     """Serve the search API (and its OpenAPI page at /docs)."""
     import uvicorn
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.quality import Subject, Verdict, inspect, subjects
+from pipelines.quality.subjects import Subject, subjects
+from pipelines.quality.suites import Verdict, inspect
 from resources.home import HomeResource
 
 _REMEMBERED = 10

@@ -18,16 +18,23 @@ batches = dg.DynamicPartitionsDefinition(name="batches")
 # One run for a range of batches: models are loaded once for all of them.
 ONE_RUN = dg.BackfillPolicy.single_run()
 
-# New or updated batches are worked on, but never before what they are made from. A scan updates
-# `items` as a whole; which batches changed is told by `raw_media`. Left to itself, `eager` would
-# also count all that waits when it is turned on as handled.
-_HANDLED = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+
+def _any_dep(condition: dg.AutomationCondition) -> dg.AutomationCondition:
+    # A scan updates `items` as a whole; which batches changed is told by `raw_media`.
+    return dg.AutomationCondition.any_deps_match(condition).ignore(
+        dg.AssetSelection.assets("items")
+    )
+
+
+# Unlike `eager`, this never requests a batch together with what it is made from: captions and
+# vectors wait until its redaction has succeeded. And it works on what waits when it is turned on.
 AUTOMATION = (
-    dg.AutomationCondition.eager()
-    .replace("handled", _HANDLED)
-    .ignore(dg.AssetSelection.assets("items"))
-    .with_label("when its inputs have arrived")
-)
+    (
+        dg.AutomationCondition.newly_missing() | _any_dep(dg.AutomationCondition.newly_updated())
+    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & ~_any_dep(dg.AutomationCondition.missing() | dg.AutomationCondition.in_progress())
+    & ~dg.AutomationCondition.in_progress()
+).with_label("when its inputs have arrived")
 
 
 def chosen_models() -> ModelSuite:

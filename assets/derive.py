@@ -42,26 +42,39 @@ def _derived(
     def derived(context: dg.AssetExecutionContext, home: HomeResource) -> None:
         store, settings = home.store(), home.settings()
         step = build_steps(store, home.models(), settings)[name]
+        clean: dict[str, dict[str, Any]] = {}
         residual = 0
         for batch in context.partition_keys:
             report = run(step, batch, settings, reporter(f"{name} {batch}"))
-            rows = store.outcomes.rows(
-                where=f"step = {quoted(name)} AND batch = {quoted(batch)}"
-            )
-            metadata: Mapping[str, Any] = step_metadata(report, rows)
+            where = f"step = {quoted(name)} AND batch = {quoted(batch)}"
+            metadata = step_metadata(report, store.outcomes.rows(where=where))
             if name == "redacted_media":
-                metadata = {**metadata, "contact_sheet": contact_sheet(store, batch)}
-            context.add_asset_metadata(metadata, partition_key=batch)
+                metadata["contact_sheet"] = contact_sheet(store, batch)
             residual += len(report.residual)
+            if not report.residual:
+                clean[batch] = metadata
         if residual:
-            # A failed blocking check would not keep automation from going on; a failure does.
-            raise dg.Failure(
-                f"private data was still found in {residual} redacted item(s); they are quarantined "
-                "and kept out. `mediadex status --failed` lists them; run again for the others.",
-                allow_retries=False,
-            )
+            _refuse(context, clean, residual)
+        for batch, metadata in clean.items():
+            context.add_asset_metadata(metadata, partition_key=batch)
 
     return derived
+
+
+def _refuse(
+    context: dg.AssetExecutionContext, clean: Mapping[str, Mapping[str, Any]], residual: int
+) -> None:
+    """Fail the run, after telling of the batches in which nothing private was left."""
+    for batch, metadata in clean.items():
+        context.log_event(
+            dg.AssetMaterialization(context.asset_key, partition=batch, metadata=metadata)
+        )
+    # A failed blocking check would not keep automation from going on; a failure does.
+    raise dg.Failure(
+        f"private data was still found in {residual} redacted item(s), which are quarantined and "
+        "kept out. `mediadex status --failed` lists them; run again for the others.",
+        allow_retries=False,
+    )
 
 
 def _embeddings(channel: Channel) -> dg.AssetsDefinition:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.common import OWNERS, batches, code_version
 from assets.reporting import outcome_table, table_schema
@@ -26,7 +27,7 @@ raw_media = dg.AssetSpec(
 class IngestConfig(dg.Config):
     """Which folders or URLs to scan; none means every source that already has items."""
 
-    sources: list[str] = []
+    sources: list[str] = Field([])
 
 
 @dg.asset(

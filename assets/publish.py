@@ -1,4 +1,4 @@
-"""The release: one manifest that names the version of every table and the identity of every model."""
+"""The release: one manifest that names every table's version and every model's identity."""
 
 import dagster as dg
 
@@ -47,7 +47,8 @@ def _notes(manifest: Manifest) -> str:
         "| --- | ---: | ---: | --- | --- | --- |",
         *(
             f"| {name} | {version.rows} | {version.items} | {version.identity['name']} "
-            f"| {version.table}, {version.version} | {'IVF_RQ' if version.indexed else 'exact scan'} |"
+            f"| {version.table}, {version.version} "
+            f"| {'IVF_RQ' if version.indexed else 'exact scan'} |"
             for name, version in manifest.channels.items()
         ),
     ]

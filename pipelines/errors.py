@@ -1,4 +1,4 @@
-"""The errors that users meet: each message names the thing and the way out, never a private value."""
+"""The errors that users meet: each names the thing and the way out, never a private value."""
 
 
 class MediadexError(Exception):

@@ -26,9 +26,9 @@ def redact_metadata(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Mask personal data in every string of a metadata row; return it with its findings.
 
-    Keys of a fixed vocabulary such as `region` are searched for patterns only, not for names. Raises
-    BadInput for an `item_id` that holds personal data, since a masked id would not be one, and for
-    a `consent_expires` that is no date, since consent without an end would be wrong.
+    Keys of a fixed vocabulary such as `region` are searched for patterns only, not for names.
+    Raises BadInput for an `item_id` that holds personal data, since a masked id would not be one,
+    and for a `consent_expires` that is no date, since consent without an end would be wrong.
     """
     findings: list[dict[str, Any]] = []
 

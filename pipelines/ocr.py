@@ -9,7 +9,7 @@ import re
 import statistics
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +51,15 @@ class Page:
     """What was read in one image, junk included, since private data badly read is still private.
 
     `confidence` is the mean over the words, None without any. Words below `min_confidence` serve
-    redaction only; `legible` leaves them out.
+    redaction only; `legible` leaves them out. `height` is the median of the words' heights in
+    pixels where the image is a document, None elsewhere.
     """
 
     text: str
     words: tuple[Word, ...]
     confidence: float | None
     min_confidence: float = 0.0
+    height: float | None = None
 
     @classmethod
     def of_lines(cls, lines: Iterable[Iterable[Word]], min_confidence: float = 0.0) -> "Page":
@@ -125,19 +127,26 @@ class TesseractReader:
             dtype="",
         )
 
-    def read(self, image: Image.Image) -> Page:
-        """Return the page of an image. Raises BadInput when Tesseract fails or takes too long."""
+    def read(self, image: Image.Image, height: float | None = None) -> Page:
+        """Return the page of an image; a known `height` of its words spares the first pass.
+
+        Raises BadInput when Tesseract fails or takes too long.
+        """
         grey = image.convert("L")
         side = max(grey.size)
-        words = self._pass(grey, min(2.0, _SIDE / side), psm=4)
-        sure = [w for w in words if w.confidence > _SURE and sum(map(str.isalnum, w.text)) > 1]
-        if len(sure) >= _DOCUMENT:
-            height = statistics.median(w.height for w in sure)
+        words: list[_Read] = []
+        if height is None:
+            words = self._pass(grey, min(2.0, _SIDE / side), psm=4)
+            sure = [w for w in words if w.confidence > _SURE and sum(map(str.isalnum, w.text)) > 1]
+            if len(sure) >= _DOCUMENT:
+                height = statistics.median(w.height for w in sure)
+        if height is not None:
             scale = min(max(_HEIGHT / height, 0.5), 4.0, 2 * _SIDE / side)
             soft = ImageFilter.GaussianBlur(1)
             words += self._pass(grey, scale, psm=6, soften=soft)
             words += self._pass(grey, scale, psm=11, soften=soft)
-        return Page.of_lines(_lines(_surest(words)), self.min_confidence)
+        page = Page.of_lines(_lines(_surest(words)), self.min_confidence)
+        return replace(page, height=height)
 
     def _pass(
         self,

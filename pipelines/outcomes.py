@@ -38,7 +38,11 @@ def classify(error: Exception) -> tuple[str, str]:
 def _place(error: Exception) -> str:
     """Name file and line, but no value: the text of a foreign error may quote private data."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+    return (
+        f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}"
+        if frames
+        else "an unknown place"
+    )
 
 
 def outcome(

@@ -18,7 +18,7 @@ _FURTHER = 2  # readings that may still add to what is covered
 
 
 class _Reader(Protocol):
-    def read(self, image: Image.Image) -> Page: ...
+    def read(self, image: Image.Image, height: float | None = None) -> Page: ...
 
 
 class _Detector(Protocol):
@@ -74,11 +74,12 @@ def redact_image(image: Image.Image, reader: _Reader, detector: _Detector) -> Re
 
     Raises ResidualFinding when readings go on finding something.
     """
-    redacted = redact_page(image, reader.read(image), detector)
+    page = reader.read(image)
+    redacted = redact_page(image, page, detector)
     if not redacted.findings:
         return redacted
     for _ in range(_FURTHER):
-        again = _again(redacted, reader, detector)
+        again = _again(redacted, reader, detector, page.height)
         if not again.findings:
             return redacted
         redacted = _joined(redacted, again, detector)
@@ -86,8 +87,10 @@ def redact_image(image: Image.Image, reader: _Reader, detector: _Detector) -> Re
     return redacted
 
 
-def _again(redacted: Redacted, reader: _Reader, detector: _Detector) -> Redacted:
-    return redact_page(redacted.image, reader.read(redacted.image), detector)
+def _again(
+    redacted: Redacted, reader: _Reader, detector: _Detector, height: float | None = None
+) -> Redacted:
+    return redact_page(redacted.image, reader.read(redacted.image, height), detector)
 
 
 def _joined(redacted: Redacted, again: Redacted, detector: _Detector) -> Redacted:

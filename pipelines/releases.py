@@ -1,4 +1,4 @@
-"""Releases: immutable manifests that name the version of every table and the identity of every model.
+"""Releases: immutable manifests that name every table's version and every model's identity.
 
 Tables move on; a release does not. Appending a manifest to `releases` is the one commit that makes
 new rows visible to search, so an interrupted run leaves the last release serving.
@@ -78,7 +78,9 @@ class Encoder:
     identity: Identity
 
 
-def publish(store: Store, encoders: Mapping[str, Encoder], index_rows: int) -> tuple[Manifest, bool]:
+def publish(
+    store: Store, encoders: Mapping[str, Encoder], index_rows: int
+) -> tuple[Manifest, bool]:
     """Index what grew, name the versions of all tables and append the manifest.
 
     Returns the manifest and whether it is new: with nothing changed, the last one stands.
@@ -143,7 +145,9 @@ def _next_name(before: Manifest | None) -> str:
 
 
 def _fact_versions(store: Store) -> dict[str, int]:
-    tables = {name: getattr(store, name).version for name in ("items", "segments", "texts", "findings")}
+    tables = {
+        name: getattr(store, name).version for name in ("items", "segments", "texts", "findings")
+    }
     return {name: version for name, version in tables.items() if version is not None}
 
 
@@ -193,7 +197,7 @@ def _has_index(table: Any, column: str) -> bool:
 
 
 def _index_vectors(table: Any, rows: int, index_rows: int) -> bool:
-    """Build the vector index once a table is large enough for an exact scan to be the slower way."""
+    """Build the vector index once a table is so large that an exact scan is slower."""
     if _has_index(table, "vector"):
         return True
     if rows < index_rows:
@@ -226,7 +230,9 @@ def _tag(store: Store, table: str, version: int, release: str) -> None:
     """Protect a version from cleaning; a tag left by a run that died before its manifest moves."""
     import lancedb
 
-    opened = lancedb.connect(store.search_root, storage_options=store.storage_options).open_table(table)
+    opened = lancedb.connect(store.search_root, storage_options=store.storage_options).open_table(
+        table
+    )
     if release in opened.tags.list():
         opened.tags.update(release, version)
     else:

@@ -1,4 +1,4 @@
-"""Every knob in one place. Values come from `MEDIADEX_*` variables, then `mediadex.toml` in the home."""
+"""Every knob in one place: from `MEDIADEX_*` variables, then from `mediadex.toml` in the home."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MEDIADEX_", extra="forbid")
 
-    home: Path = Field(Path(DEFAULT_HOME), description="Local folder of the instance, logs, config.")
+    home: Path = Field(
+        Path(DEFAULT_HOME), description="Local folder of the instance, logs, config."
+    )
     storage: str = Field("", description="URI of tables and derivatives; empty: the home itself.")
 
     text_encoder: str = "builtin"
@@ -28,9 +30,13 @@ class Settings(BaseSettings):
     ocr_languages: str = "eng"
 
     batch_items: int = Field(256, ge=1, le=10_000, description="Items in a batch (a partition).")
-    group_items: int = Field(32, ge=1, description="Rows committed together; lost at most by a kill.")
+    group_items: int = Field(
+        32, ge=1, description="Rows committed together; lost at most by a kill."
+    )
     encode_rows: int = Field(32, ge=1, description="Rows a model sees at once.")
-    workers: int = Field(os.cpu_count() or 1, ge=1, description="Threads that read, decode and OCR.")
+    workers: int = Field(
+        os.cpu_count() or 1, ge=1, description="Threads that read, decode and OCR."
+    )
     gpus: int = Field(0, ge=0, description="GPUs that a model's step asks Kubernetes for.")
     index_rows: int = Field(20_000, ge=256, description="Rows from which a vector index is built.")
 

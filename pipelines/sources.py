@@ -73,7 +73,8 @@ class Source:
     def scan(self, exclude: str = "") -> tuple[list[Found], list[Problem]]:
         """List every file below the root in stable order, with what could not be read.
 
-        The folder `exclude` is left out: a home inside the source must not be indexed. Raises FileNotFoundError when the root itself does not exist.
+        The folder `exclude` is left out: a home inside the source must not be indexed. Raises
+        FileNotFoundError when the root itself does not exist.
         """
         self.require()
         self.files.invalidate_cache()

@@ -32,7 +32,7 @@ class Store:
         return f"{self.root}/lance"
 
     def channel(self, name: str, identity: Identity) -> SearchTable:
-        """Return the vector table of a channel and encoder identity; another identity, another table."""
+        """Return the vector table of a channel for an encoder; another identity, another table."""
         return SearchTable(
             self.search_root,
             f"{name}_{identity.key}",

@@ -11,7 +11,9 @@ from pipelines.store import Store
 class HomeResource(dg.ConfigurableResource):
     """Opens a home. Everything else about it comes from its settings."""
 
-    home: str = Field(default="", description="Folder of the home; empty: $MEDIADEX_HOME, else .mediadex.")
+    home: str = Field(
+        default="", description="Folder of the home; empty: $MEDIADEX_HOME, else .mediadex."
+    )
 
     def settings(self) -> Settings:
         """Return the settings of the home."""
@@ -24,4 +26,3 @@ class HomeResource(dg.ConfigurableResource):
     def models(self) -> ModelSuite:
         """Return the models that its settings choose."""
         return ModelSuite.chosen_by(self.settings())
-

@@ -1,4 +1,4 @@
-"""Starting runs from the terminal: the same assets, in the same Dagster instance as the UI shows."""
+"""Starting runs from the terminal: the same assets, in the Dagster instance that the UI shows."""
 
 import itertools
 import logging
@@ -24,6 +24,8 @@ _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_r
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INSTANCE = """\
 telemetry:
+  enabled: false
+nux:
   enabled: false
 python_logs:
   managed_python_loggers: [mediadex]
@@ -93,7 +95,7 @@ class Launcher:
     def _derive(
         self, instance: dg.DagsterInstance, assets: Sequence[str], tags: Mapping[str, str]
     ) -> dict[str, dict[str, Any]]:
-        """Derive a range of batches; items found to leak fail the run, which then goes on without."""
+        """Derive a range of batches; items that leak fail the run, and the next goes without."""
         try:
             return self._run(instance, assets, tags=tags)
         except RunFailed as error:

@@ -1,4 +1,4 @@
-"""Real photographs and receipts: found by what they show and say, redone only where they changed."""
+"""Real photographs and receipts: found by what they show and say, redone only on change."""
 
 import json
 import shutil

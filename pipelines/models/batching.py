@@ -22,9 +22,7 @@ def encode_in_batches(
     return np.concatenate(in_batches(encode, inputs, batch_size))
 
 
-def in_batches(
-    work: Callable[[Sequence[T]], R], inputs: Sequence[T], batch_size: int
-) -> list[R]:
+def in_batches(work: Callable[[Sequence[T]], R], inputs: Sequence[T], batch_size: int) -> list[R]:
     """Work on `inputs` in order, `batch_size` at a time, and return each batch's result.
 
     A batch that runs out of memory is halved and tried again, and the rest keeps the smaller size;

@@ -24,7 +24,10 @@ class ModelSuite:
     def chosen_by(cls, settings: Settings) -> "ModelSuite":
         """Return the models that settings choose."""
         return cls(
-            settings.text_encoder, settings.image_encoder, settings.captioner, settings.ocr_languages
+            settings.text_encoder,
+            settings.image_encoder,
+            settings.captioner,
+            settings.ocr_languages,
         )
 
     def encoder(self, channel: Channel) -> TextEncoder | ImageEncoder:

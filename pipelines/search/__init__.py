@@ -1,1 +1,1 @@
-"""Asking a release: filters, channels side by side, scores that add up, and how good the answers are."""
+"""Asking a release: filters, channels side by side, scores that add up, and their quality."""

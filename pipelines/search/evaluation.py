@@ -29,7 +29,7 @@ class Labelled:
 
 
 def read_queries(path: Path) -> list[Labelled]:
-    """Read JSON lines; image paths are relative to the file. Raises BadInput naming a broken line."""
+    """Read JSON lines; image paths are relative to the file. Raises BadInput for a broken line."""
     labelled = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
@@ -65,7 +65,8 @@ async def evaluate(store: Store, queries: Sequence[Labelled], settings: Settings
         "queries": len(queries),
         "fused": mean_metrics(rankings.pop("fused")),
         "channels": {
-            name: mean_metrics(rows) for name, rows in sorted(rankings.items(), key=lambda e: e[0] == BM25)
+            name: mean_metrics(rows)
+            for name, rows in sorted(rankings.items(), key=lambda e: e[0] == BM25)
         },
     }
 

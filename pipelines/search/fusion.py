@@ -24,9 +24,7 @@ def weights(channels: Mapping[str, float] | None = None) -> dict[str, float]:
     return own | dict(channels or {})
 
 
-def fuse(
-    evidence: Mapping[str, Mapping[str, float]], shares: Mapping[str, float]
-) -> list[Scored]:
+def fuse(evidence: Mapping[str, Mapping[str, float]], shares: Mapping[str, float]) -> list[Scored]:
     """Fuse calibrated evidence (item to channel to 0..1) by late fusion, best first.
 
     A channel that an item does not have is left out and the weights of the others are renormalised,

@@ -97,7 +97,9 @@ class Searcher:
 
     def encode(self, query: Query) -> dict[str, np.ndarray]:
         """Encode a query once for each channel that is asked."""
-        asked = [name for name in self.manifest.channels if not query.channels or name in query.channels]
+        asked = [
+            name for name in self.manifest.channels if not query.channels or name in query.channels
+        ]
         text = " ".join(query.text.split()) if query.text else None
         vectors: dict[str, np.ndarray] = {}
         encoded: dict[tuple[str, str | None], np.ndarray] = {}
@@ -132,9 +134,13 @@ class Searcher:
             searches.append(self._match(text, where, depth))
         hits = dict(zip(names, await asyncio.gather(*searches), strict=True))
         found = set().union(*hits.values()) if hits else set()
-        cut = [n for n in vectors if self.manifest.channels[n].rows > depth and found - hits[n].keys()]
+        cut = [
+            n for n in vectors if self.manifest.channels[n].rows > depth and found - hits[n].keys()
+        ]
         missing = [
-            self._nearest(name, vectors[name], equals_any("item_id", found - hits[name].keys()), None)
+            self._nearest(
+                name, vectors[name], equals_any("item_id", found - hits[name].keys()), None
+            )
             for name in cut
         ]
         for name, more in zip(cut, await asyncio.gather(*missing), strict=True):
@@ -151,7 +157,7 @@ class Searcher:
             for channels in evidence.values():
                 channels.setdefault(BM25, 0.0)
         ranked = fuse(evidence, weights())[: query.k]
-        places = {}
+        places: dict[str, Mapping[str, Any]] = {}
         for entry in ranked:
             best = max(
                 (name for name in entry.channels if entry.item_id in hits[name]),
@@ -226,12 +232,12 @@ def _checked(spec: str, kind: str, identity: str) -> TextEncoder | ImageEncoder:
 
 def _encoder(name: str, version: ChannelVersion) -> TextEncoder | ImageEncoder:
     """Load the very model that a release's channel was encoded with; refuse any other."""
-    return _checked(version.spec, CHANNELS[name].encoder, json.dumps(version.identity, sort_keys=True))
+    return _checked(
+        version.spec, CHANNELS[name].encoder, json.dumps(version.identity, sort_keys=True)
+    )
 
 
-def _image_query(
-    encoder: ImageEncoder, text: str | None, image: Image.Image | None
-) -> np.ndarray:
+def _image_query(encoder: ImageEncoder, text: str | None, image: Image.Image | None) -> np.ndarray:
     """Encode what was given; text and image together are the mean of their unit vectors."""
     vectors = []
     if text:

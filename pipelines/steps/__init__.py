@@ -1,1 +1,1 @@
-"""The steps from raw media to a release. Each says what its rows should be; `runner` does the rest."""
+"""The steps from raw media to a release: each says what its rows should be; `runner` does them."""

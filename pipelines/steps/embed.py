@@ -30,7 +30,8 @@ class _SearchStep:
         """Return the recipes of the rows on record."""
         rows = self.table.rows(["key", "batch", "recipe", "attributes_hash"], batch)
         return {
-            row["key"]: (row["batch"], Existing(row["recipe"], row["attributes_hash"])) for row in rows
+            row["key"]: (row["batch"], Existing(row["recipe"], row["attributes_hash"]))
+            for row in rows
         }
 
     def remove(self, keys: Sequence[str]) -> None:
@@ -158,7 +159,10 @@ def _texts(store: Store, batch: str | None, sources: Sequence[str]) -> list[dict
     if batch:
         conditions.append(f"batch = {quoted(batch)}")
     rows = store.texts.rows([*columns, "start_s", "end_s"], " AND ".join(conditions))
-    return sorted(rows, key=lambda row: row["key"])
+    # An item without segments did not pass redaction: not even its metadata may be found.
+    where = f"batch = {quoted(batch)}" if batch else None
+    passed = set(store.segments.read(["item_id"], where)["item_id"].to_pylist())
+    return sorted((row for row in rows if row["item_id"] in passed), key=lambda row: row["key"])
 
 
 def _inputs(

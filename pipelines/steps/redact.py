@@ -36,7 +36,9 @@ class RedactStep:
     # Reading by OCR is the work itself here: the next group must not start before this is safe.
     loads_ahead = False
 
-    def __init__(self, store: Store, reader: TesseractReader, detector: Detector, settings: Settings):
+    def __init__(
+        self, store: Store, reader: TesseractReader, detector: Detector, settings: Settings
+    ):
         self.store = store
         self._reader = reader
         self._detector = detector
@@ -54,7 +56,9 @@ class RedactStep:
                 key=row["item_id"],
                 item_id=row["item_id"],
                 batch=row["batch"],
-                recipe=digest(row["content_hash"], row["kind"], *policy, self._reading(row["kind"])),
+                recipe=digest(
+                    row["content_hash"], row["kind"], *policy, self._reading(row["kind"])
+                ),
                 payload=row,
                 bounds=bounds,
             )
@@ -124,7 +128,9 @@ class RedactStep:
             thumbnail, _ = as_jpeg(redacted.image, _THUMBNAIL_SIDE, _THUMBNAIL_QUALITY)
             scale = size[0] / page.image.width
             lines = Page(redacted.text, redacted.words, None).lines
-            segment = self._segment(work, page.segment, "page" if page.page else "image", page.page) | {
+            segment = self._segment(
+                work, page.segment, "page" if page.page else "image", page.page
+            ) | {
                 "derivative": self.store.blobs.put(picture, ".jpg"),
                 "thumbnail": self.store.blobs.put(thumbnail, ".jpg"),
                 "width": size[0],
@@ -192,7 +198,9 @@ class RedactStep:
         }
 
     @staticmethod
-    def _finding(work: Input, segment: str, source: str, entity: str, score: float) -> dict[str, Any]:
+    def _finding(
+        work: Input, segment: str, source: str, entity: str, score: float
+    ) -> dict[str, Any]:
         return {
             "item_id": work.item_id,
             "batch": work.batch,
@@ -216,7 +224,7 @@ def _read(item: dict[str, Any]) -> bytes:
 
 
 def _boxes(words: Sequence[Word], scale: float) -> str:
-    """Return word boxes as JSON: [text, left, top, width, height, confidence] in derivative pixels."""
+    """Return JSON of [text, left, top, width, height, confidence], in pixels of the derivative."""
     return json.dumps(
         [
             [word.text, *(round(n * scale) for n in word.box), round(word.confidence, 3)]

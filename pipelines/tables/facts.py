@@ -26,7 +26,9 @@ def equals_any(column: str, values: Iterable[str]) -> str:
 class FactTable:
     """One Delta table. Writers may run side by side: a lost race is retried on the new state."""
 
-    def __init__(self, uri: str, schema: pa.Schema, storage_options: Mapping[str, str] | None = None):
+    def __init__(
+        self, uri: str, schema: pa.Schema, storage_options: Mapping[str, str] | None = None
+    ):
         self.uri = uri
         self.schema = schema
         self.storage_options = dict(storage_options or {})
@@ -63,7 +65,9 @@ class FactTable:
         if where:
             query += f" WHERE {where}"
         # Read by delta-rs itself: a pyarrow dataset over it aborted interpreters at exit.
-        return pa.table(QueryBuilder().register("facts", table).execute(query).read_all()).cast(schema)
+        return pa.table(QueryBuilder().register("facts", table).execute(query).read_all()).cast(
+            schema
+        )
 
     def rows(
         self, columns: Sequence[str] | None = None, where: str | None = None

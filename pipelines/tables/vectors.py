@@ -12,7 +12,11 @@ class SearchTable:
     """One LanceDB table with a declared primary key `key`; created at its first write."""
 
     def __init__(
-        self, uri: str, name: str, schema: pa.Schema, storage_options: Mapping[str, str] | None = None
+        self,
+        uri: str,
+        name: str,
+        schema: pa.Schema,
+        storage_options: Mapping[str, str] | None = None,
     ):
         self.uri = uri
         self.name = name

@@ -17,6 +17,8 @@ SSN = "536-90-4399"
 PHONE = "+49 170 5550142"
 PLANTED = (EMAIL, SSN, PHONE)
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+EMPTY: Mapping[str, Any] = {}
 
 POSTER, BADGE, SKETCH = (640, 360), (720, 300), (300, 300)
 METADATA = (
@@ -59,16 +61,17 @@ class Home:
         *assets: str,
         batch: str | None = None,
         span: Sequence[str] = (),
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] = EMPTY,
+        strict: bool = False,
     ) -> dg.ExecuteInProcessResult:
         """Run assets on one batch, on a span (first, last) of them, or on what has no batches."""
         return self._job.execute_in_process(
-            run_config={"ops": {name: {"config": to} for name, to in (config or {}).items()}},
+            run_config=QUIET | {"ops": {name: {"config": to} for name, to in config.items()}},
             instance=self.instance,
             asset_selection=[dg.AssetKey(name) for name in assets],
             partition_key=batch,
             tags=dict(zip(RANGE, span, strict=False)),
-            raise_on_error=False,
+            raise_on_error=strict,
         )
 
     def index(self, source: Path) -> dict[str, Any]:

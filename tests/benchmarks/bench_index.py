@@ -46,8 +46,10 @@ def main() -> None:
         settings = Settings(home=Path(scratch))
         store = Store(scratch)
         count = register(store, options.folder or ROOT / "samples", settings)
-        print(f"{count} images from {(options.folder or ROOT / 'samples').name}, "
-              f"{settings.workers} cores, {options.rounds} interleaved rounds")
+        print(
+            f"{count} images from {(options.folder or ROOT / 'samples').name}, "
+            f"{settings.workers} cores, {options.rounds} interleaved rounds"
+        )
         bench_images(store, settings, options.rounds)
         bench_search(store, settings, options.rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -178,7 +178,7 @@ class BlankReader:
 
     identity = Identity("blank", "1", "", "", 0, "")
 
-    def read(self, image: Image.Image) -> Page:
+    def read(self, image: Image.Image, height: float | None = None) -> Page:
         return Page("", (), None)
 
 

@@ -22,7 +22,7 @@ class Sees:
     def __init__(self, *pages: Page) -> None:
         self.pages = list(pages)
 
-    def read(self, image: Image.Image) -> Page:
+    def read(self, image: Image.Image, height: float | None = None) -> Page:
         return self.pages.pop(0) if self.pages else Page.of_lines([])
 
 

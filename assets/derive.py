@@ -80,12 +80,11 @@ def _refuse(
 def _embeddings(channel: Channel) -> dg.AssetsDefinition:
     spec = _MODELS.image if channel.encoder == "image" else _MODELS.text
     identity = _MODELS.encoder(channel).identity.key if spec == "builtin" else spec
-    made_from = {"caption": "captions", "meta": "items"}.get(channel.name, "redacted_media")
     return _derived(
         f"{channel.name}_embeddings",
         group="embed",
         kinds={"lancedb", "torch"},
-        deps=sorted({made_from, "redacted_media"}),
+        deps=sorted({channel.after, "redacted_media"}),
         version=code_version(embed.VERSION, spec, identity),
         description=f"{channel.description} One vector a row, in the table of this channel.",
     )

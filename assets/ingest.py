@@ -7,7 +7,8 @@ from pydantic import Field
 
 from assets.common import OWNERS, batches, code_version
 from assets.reporting import outcome_table, table_schema
-from pipelines import metadata, outcomes
+from pipelines import outcomes
+from pipelines.catalog import metadata
 from pipelines.progress import reporter
 from pipelines.steps.ingest import IngestReport, ingest, known_sources
 from pipelines.tables.schemas import ITEMS

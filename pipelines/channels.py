@@ -10,7 +10,8 @@ class Channel:
 
     `encoder` names the model that embeds it. An image channel reads the derivatives of segments; a
     text channel reads the redacted texts of the given `sources`. `weight` is its share in the fused
-    score when every channel is present (see `pipelines.search.fusion`).
+    score when every channel is present (see `pipelines.search.fusion`). `after` names the step that
+    makes what it reads.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Channel:
     weight: float
     description: str
     sources: tuple[str, ...] = ()
+    after: str = "redacted_media"
 
 
 # What people wrote or what stands in the media. Captions are a model's guess: matching their words
@@ -28,8 +30,8 @@ CHANNELS: dict[str, Channel] = {
     channel.name: channel
     for channel in (
         Channel("visual", "image", 0.50, "What the picture or page looks like."),
-        Channel("caption", "text", 0.04, "What the caption model says of it.", ("caption",)),
+        Channel("caption", "text", 0.04, "What its caption says.", ("caption",), "captions"),
         Channel("ocr", "text", 0.15, "Text read in pixels or in a text file.", ("ocr", "body")),
-        Channel("meta", "text", 0.10, "Title, description, alt text and tags.", ("meta",)),
+        Channel("meta", "text", 0.10, "Title, description, alt text and tags.", ("meta",), "items"),
     )
 }

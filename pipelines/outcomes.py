@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pipelines.errors import BadInput, MediadexError, ResidualFinding
-from pipelines.media import NotMedia
+from pipelines.reading.media import NotMedia
 from pipelines.tables.facts import FactTable, equals_any, quoted
 
 STATUSES = ("ok", "failed", "quarantined", "skipped")

@@ -7,13 +7,12 @@ new rows visible to search, so an interrupted run leaves the last release servin
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from pipelines.errors import NotReleased
-from pipelines.models.protocols import Identity
+from pipelines.models.protocols import ModelChoice
 from pipelines.outcomes import now
 from pipelines.store import Store
 from pipelines.tables.vectors import SearchTable
@@ -70,16 +69,8 @@ def require(store: Store) -> Manifest:
     return manifest
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """The setting that chose a channel's encoder, and the identity that it turned out to have."""
-
-    spec: str
-    identity: Identity
-
-
 def publish(
-    store: Store, encoders: Mapping[str, Encoder], index_rows: int
+    store: Store, encoders: Mapping[str, ModelChoice], index_rows: int
 ) -> tuple[Manifest, bool]:
     """Index what grew, name the versions of all tables and append the manifest.
 
@@ -117,7 +108,7 @@ def publish(
     return manifest, True
 
 
-def is_current(store: Store, encoders: Mapping[str, Encoder]) -> bool:
+def is_current(store: Store, encoders: Mapping[str, ModelChoice]) -> bool:
     """Tell whether the newest release names the present state of every table."""
     manifest = latest(store)
     if manifest is None:
@@ -152,7 +143,7 @@ def _fact_versions(store: Store) -> dict[str, int]:
 
 
 def _channel_version(
-    store: Store, name: str, encoder: Encoder, before: Manifest | None, index_rows: int
+    store: Store, name: str, encoder: ModelChoice, before: Manifest | None, index_rows: int
 ) -> ChannelVersion | None:
     search = store.channel(name, encoder.identity)
     table = search.open()

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.catalog.sources import Source
 from pipelines.channels import CHANNELS
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
@@ -16,7 +17,6 @@ from pipelines.pipeline import build_steps, pending_batches
 from pipelines.progress import LOGGER
 from pipelines.releases import is_current, latest
 from pipelines.settings import Settings
-from pipelines.sources import Source
 from pipelines.status import item_outcomes
 from pipelines.store import Store
 

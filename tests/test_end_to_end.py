@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SAMPLES, mediadex
+from running import SAMPLES, bytes_below, mediadex
 
 from pipelines.channels import CHANNELS
 from pipelines.store import Store
@@ -79,9 +78,7 @@ def test_evaluation_fused_is_not_worse_than_any_channel(samples_home: Indexed) -
     assert report["fused"]["recall@10"] >= max(best, 0.9)
 
 
-def test_no_planted_value_is_in_any_byte(
-    samples_home: Indexed, bytes_below: Callable[[Path, list[str]], dict[str, list[str]]]
-) -> None:
+def test_no_planted_value_is_in_any_byte(samples_home: Indexed) -> None:
     home, _ = samples_home
     assert bytes_below(home, planted()) == {}
 
@@ -98,7 +95,7 @@ def test_no_planted_value_is_in_any_row(samples_home: Indexed) -> None:
 
 
 def test_no_planted_value_is_left_in_the_pixels(samples_home: Indexed) -> None:
-    from pipelines.ocr import TesseractReader
+    from pipelines.reading.ocr import TesseractReader
     from pipelines.steps.caption import open_blob
 
     home, _ = samples_home

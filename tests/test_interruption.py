@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SAMPLES, mediadex, start
+from running import SAMPLES, mediadex, start
 
 from pipelines.channels import CHANNELS
 from pipelines.models.suite import ModelSuite

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import mediadex, needs_media
 from PIL import Image
+from running import bytes_below, mediadex, needs_media
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +51,7 @@ def test_captions_find_their_photos_and_a_change_redoes_one(tmp_path: Path) -> N
     assert len(found["results"]) == 175
 
 
-def test_receipts_hold_no_number_to_call_and_are_found_by_shop(
-    tmp_path: Path, bytes_below: Callable[[Path, list[str]], dict[str, list[str]]]
-) -> None:
+def test_receipts_hold_no_number_to_call_and_are_found_by_shop(tmp_path: Path) -> None:
     documents = needs_media("documents")
     home = tmp_path / "home"
     mediadex(home, "index", str(documents))

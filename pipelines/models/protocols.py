@@ -35,6 +35,14 @@ class Identity:
         return json.dumps(asdict(self), sort_keys=True)
 
 
+@dataclass(frozen=True)
+class ModelChoice:
+    """The setting that chose a model, and the identity that it turned out to have."""
+
+    spec: str
+    identity: Identity
+
+
 class TextEncoder(Protocol):
     """Text to vectors."""
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from pipelines.channels import CHANNELS, Channel
 from pipelines.models import factory
-from pipelines.models.protocols import Captioner, ImageEncoder, TextEncoder
-from pipelines.ocr import TesseractReader
-from pipelines.pii import Detector
-from pipelines.releases import Encoder
+from pipelines.models.protocols import Captioner, ImageEncoder, ModelChoice, TextEncoder
+from pipelines.privacy.pii import Detector
+from pipelines.reading.ocr import TesseractReader
 from pipelines.settings import Settings
 
 
@@ -36,10 +35,10 @@ class ModelSuite:
             return factory.image_encoder(self.image)
         return factory.text_encoder(self.text)
 
-    def encoders(self) -> dict[str, Encoder]:
+    def encoders(self) -> dict[str, ModelChoice]:
         """Return spec and identity of every channel's encoder."""
         return {
-            name: Encoder(
+            name: ModelChoice(
                 self.image if channel.encoder == "image" else self.text,
                 self.encoder(channel).identity,
             )

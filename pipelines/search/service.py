@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from pipelines.errors import BadInput
-from pipelines.media import decode_pages
+from pipelines.reading.media import decode_pages
 from pipelines.releases import require
 from pipelines.search.searcher import Answer, Query, Searcher
 from pipelines.settings import Settings

@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines import metadata, outcomes
-from pipelines.catalog import Catalog
+from pipelines import outcomes
+from pipelines.catalog import metadata
+from pipelines.catalog.items import Catalog
+from pipelines.catalog.sources import Found, Problem, Source
 from pipelines.errors import BadInput
-from pipelines.media import image_size, perceptual_hash, read_head, sniff
-from pipelines.pii import Detector
+from pipelines.privacy.pii import Detector
+from pipelines.reading.media import image_size, perceptual_hash, read_head, sniff
 from pipelines.recipes import digest, digest_json
 from pipelines.settings import Settings
-from pipelines.sources import Found, Problem, Source
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
 

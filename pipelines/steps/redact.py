@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.attributes import live
+from pipelines.catalog.sources import locate
 from pipelines.errors import MediadexError, ResidualFinding
-from pipelines.media import NotMedia, as_jpeg, decode_pages, decode_text
-from pipelines.ocr import Page, TesseractReader, Word
-from pipelines.passages import split_text, split_words
-from pipelines.pii import Detector, mask
+from pipelines.privacy.pii import Detector, mask
+from pipelines.privacy.redaction import redact_image
+from pipelines.reading.media import NotMedia, as_jpeg, decode_pages, decode_text
+from pipelines.reading.ocr import Page, TesseractReader, Word
+from pipelines.reading.passages import split_text, split_words
 from pipelines.recipes import digest
-from pipelines.redaction import redact_image
 from pipelines.settings import Settings
-from pipelines.sources import locate
 from pipelines.steps.runner import Existing, Input
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted

@@ -13,7 +13,7 @@ import pipelines.steps.redact
 from pipelines.channels import CHANNELS
 from pipelines.errors import ResidualFinding
 from pipelines.models.suite import ModelSuite
-from pipelines.redaction import Redacted
+from pipelines.privacy.redaction import Redacted
 
 pytestmark = pytest.mark.slow
 

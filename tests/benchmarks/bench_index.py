@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.channels import CHANNELS
-from pipelines.media import as_jpeg, decode_pages
 from pipelines.models import factory
-from pipelines.releases import Encoder, publish
+from pipelines.models.protocols import ModelChoice
+from pipelines.reading.media import as_jpeg, decode_pages
+from pipelines.releases import publish
 from pipelines.search.searcher import CANDIDATES, Query, Searcher
 from pipelines.settings import Settings
 from pipelines.steps.caption import open_blob
@@ -122,10 +123,10 @@ def bench_images(store: Store, settings: Settings, rounds: int) -> None:
 def bench_search(store: Store, settings: Settings, rounds: int) -> None:
     """Compare a fused search with the same LanceDB queries alone; encoding is in neither."""
     text, image = factory.text_encoder("builtin"), factory.image_encoder("builtin")
-    encoders: dict[str, Encoder] = {}
+    encoders: dict[str, ModelChoice] = {}
     for name, channel in CHANNELS.items():
         model = image if channel.encoder == "image" else text
-        encoders[name] = Encoder("builtin", model.identity)
+        encoders[name] = ModelChoice("builtin", model.identity)
         run(EmbedStep(channel, store, model, settings), BATCH, settings)
     run(PassageStep(store), BATCH, settings)
     manifest, _ = publish(store, encoders, settings.index_rows)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.models.protocols import Identity
-from pipelines.pii import Finding
+from pipelines.privacy.pii import Finding
 from pipelines.settings import Settings
 from pipelines.steps.ingest import IngestReport, ingest
 from pipelines.store import Store

@@ -12,7 +12,7 @@ from PIL import Image
 from raw_files import bomb, pdf, picture
 
 from pipelines.models.protocols import Identity
-from pipelines.ocr import Page
+from pipelines.reading.ocr import Page
 from pipelines.steps import ingest as ingest_module
 from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Report, run

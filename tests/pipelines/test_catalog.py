@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines import outcomes
-from pipelines.catalog import Catalog, IdTaken
+from pipelines.catalog.items import Catalog, IdTaken
 
 
 class Shelf:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_files import picture
 
+from pipelines.catalog.sources import Source
 from pipelines.recipes import digest
-from pipelines.sources import Source
 from pipelines.steps.ingest import IngestReport, known_sources
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from raw_files import bomb, pdf, picture
 
 from pipelines.errors import BadInput
-from pipelines.media import (
+from pipelines.reading.media import (
     NotMedia,
     RawPage,
     as_jpeg,

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import metadata
+from pipelines.catalog import metadata
 from pipelines.errors import BadInput
-from pipelines.pii import Detector
+from pipelines.privacy.pii import Detector
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.errors import BadInput, MediadexError
-from pipelines.ocr import Page, TesseractReader, Word
+from pipelines.reading.ocr import Page, TesseractReader, Word
 
 
 def drawn(*lines: str, size: tuple[int, int] = (640, 240)) -> Image.Image:

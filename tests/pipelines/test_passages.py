@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ocr import Word
-from pipelines.passages import PASSAGE_WORDS, split_text, split_words
+from pipelines.reading.ocr import Word
+from pipelines.reading.passages import PASSAGE_WORDS, split_text, split_words
 
 lines = st.lists(st.text(alphabet="ab ", max_size=40), max_size=30)
 

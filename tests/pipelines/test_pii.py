@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.pii import ENTITIES, PATTERN_ENTITIES, Detector, mask
+from pipelines.privacy.pii import ENTITIES, PATTERN_ENTITIES, Detector, mask
 
 PLANTED = {
     "US_SSN": ["123-45-6789", "078-05-1120"],

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.errors import ResidualFinding
-from pipelines.ocr import Box, Page, TesseractReader, Word
-from pipelines.pii import Detector, Finding
-from pipelines.redaction import Redacted, redact_image, redact_page, verify
+from pipelines.privacy.pii import Detector, Finding
+from pipelines.privacy.redaction import Redacted, redact_image, redact_page, verify
+from pipelines.reading.ocr import Box, Page, TesseractReader, Word
 
 MEDIA = Path(__file__).parents[2].parent / "shared/media"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import BadInput, MediadexError, ResidualFinding
-from pipelines.media import NotMedia
+from pipelines.reading.media import NotMedia
 from pipelines.settings import Settings
 from pipelines.steps.runner import Existing, Input, Report, plan, run
 from pipelines.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from pipelines.sources import Found, Problem, Source
+from pipelines.catalog.sources import Found, Problem, Source
 
 Scan = tuple[dict[str, Found], list[Problem]]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.errors import BadInput
-from pipelines.pii import PATTERN_ENTITIES, Detector, mask
+from pipelines.privacy.pii import PATTERN_ENTITIES, Detector, mask
 from pipelines.recipes import digest
 from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
 

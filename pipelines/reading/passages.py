@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.ocr import Word
+from pipelines.reading.ocr import Word
 
 PASSAGE_WORDS = 120
 

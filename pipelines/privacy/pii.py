@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipelines.models.protocols import Identity
-from pipelines.names import fold, gazetteer
+from pipelines.privacy.names import fold, gazetteer
 
 PATTERN_ENTITIES = (
     "CREDIT_CARD",
@@ -362,8 +362,8 @@ _LABELLED = re.compile(
     r"|server|staff|operator|contact person|bill to|ship to|sold to|prepared by|approved by|author"
     r"|owner|waiter|waitress|guest|member|dear|regards|sincerely"
     r"|(?P<role>chair|minutes|host|speaker|presenter|organi[sz]er|moderator|reviewer|editor"
-    r"|photo by|photographer|tutor|manager|director|tenant|landlord|lessee|lessor|witness|payee|beneficiary"
-    r"|holder|passenger|driver|recipient|sender|applicant|insured|nurse|doctor|physician"
+    r"|photo by|photographer|tutor|manager|director|tenant|landlord|lessee|lessor|witness|payee"
+    r"|beneficiary|holder|passenger|driver|recipient|sender|applicant|insured|nurse|doctor|physician"
     r"|next of kin))"
     rf"(?P<mark>[ ]?[:=#-]+[ ]?|[ ,]+)(?P<name>{_NAME}(?: {_NAME}){{0,3}})"
 )

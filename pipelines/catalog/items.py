@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipelines import metadata, outcomes
+from pipelines import outcomes
+from pipelines.catalog import metadata
 from pipelines.errors import MediadexError
 from pipelines.recipes import digest
 from pipelines.store import Store

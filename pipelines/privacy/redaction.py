@@ -11,8 +11,8 @@ from typing import Protocol
 from PIL import Image, ImageDraw
 
 from pipelines.errors import ResidualFinding
-from pipelines.ocr import Box, Page, Word
-from pipelines.pii import Finding
+from pipelines.privacy.pii import Finding
+from pipelines.reading.ocr import Box, Page, Word
 
 _FURTHER = 2  # readings that may still add to what is covered
 

@@ -196,7 +196,9 @@ class Searcher:
         """Return the best row of each item by cosine similarity."""
         rows = self.manifest.channels[name].rows
         query = self.tables[name].vector_search(vector).column("vector").distance_type("cosine")
-        if self.manifest.channels[name].indexed:
+        if depth is None:
+            query = query.bypass_vector_index()
+        elif self.manifest.channels[name].indexed:
             query = query.nprobes(_NPROBES).refine_factor(_REFINE)
         query = query.limit(min(depth, rows) if depth else rows).select([*_PLACE, "_distance"])
         if where:

@@ -84,11 +84,20 @@ def test_an_item_id_that_is_private_is_refused(detector: Any) -> None:
 
 
 @pytest.mark.slow
-def test_names_are_masked_in_free_text_but_not_in_attributes() -> None:
-    clean, _ = metadata.redact_metadata(
-        {"description": "Portrait of Mr. John Smith", "owner": "John Smith"}, Detector()
-    )
-    assert clean == {"description": "Portrait of <PERSON>", "owner": "John Smith"}
+def test_names_are_masked_everywhere_but_in_keys_of_a_fixed_vocabulary() -> None:
+    said = {"description": "Portrait of Mr. John Smith", "owner": "John Smith", "by": "John Smith"}
+    clean, _ = metadata.redact_metadata({**said, "domain": "John Smith"}, Detector())
+    assert clean == {
+        "description": "Portrait of <PERSON>",
+        "owner": "<PERSON>",
+        "by": "<PERSON>",
+        "domain": "John Smith",
+    }
+
+
+def test_consent_must_end_on_a_date() -> None:
+    with pytest.raises(BadInput, match="consent_expires"):
+        metadata.redact_metadata({"consent_expires": "soon"}, Detector())
 
 
 def item(**said: Any) -> dict[str, Any]:

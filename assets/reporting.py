@@ -29,8 +29,10 @@ def step_metadata(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str
         "removed": report.removed,
         **counted,
         "seconds": round(report.seconds, 3),
-        "rows_per_second": round(report.encoded / report.seconds, 2) if report.encoded else 0.0,
         "outcomes": outcome_table(rows),
+        **(
+            {"rows_per_second": round(report.encoded / report.seconds, 2)} if report.encoded else {}
+        ),
     }
 
 

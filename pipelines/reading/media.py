@@ -60,12 +60,15 @@ def sniff(head: bytes, name: str) -> MediaType:
             return MediaType("document", mime)
         raise NotMedia(f"{mime} is not a kind of media that is indexed")
     suffix = PurePosixPath(name).suffix.lower()
+    promised = filetype.get_type(ext=suffix[1:]) is not None
     if not _looks_like_text(head):
+        if promised:
+            raise BadInput(f"the file is named {suffix}, but its bytes are not; it is corrupt")
         raise NotMedia("its bytes have no known signature")
     if suffix in _TEXT_SUFFIXES:
         markdown = suffix in {".md", ".markdown"}
         return MediaType("text", "text/markdown" if markdown else "text/plain")
-    if filetype.get_type(ext=suffix[1:]) is not None:
+    if promised:
         raise BadInput(f"the file is named {suffix} but holds plain text; rename it to .txt")
     raise NotMedia(f"text files named {suffix} are not indexed")
 

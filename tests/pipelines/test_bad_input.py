@@ -39,7 +39,8 @@ BAD_FILES = [
     ("empty.jpg", b"", "quarantined", "the file is empty (0 bytes)"),
     ("text.jpg", b"no picture", "quarantined", "named .jpg but holds plain text"),
     ("archive.zip", b"PK\x03\x04" + bytes(30), "skipped", "not a kind of media"),
-    ("noise.bin", bytes(range(256)), "skipped", "no known signature"),
+    ("noise.dat", bytes(range(256)), "skipped", "no known signature"),
+    ("noise.jpg", bytes(range(256)), "quarantined", "it is corrupt"),
     ("large.txt", b"x" * 2001, "quarantined", "2,001 bytes, more than max_bytes = 2,000"),
 ]
 

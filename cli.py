@@ -26,6 +26,9 @@ app = typer.Typer(
 Home = Annotated[
     Path | None, typer.Option(help="Folder of the home; default $MEDIADEX_HOME, else .mediadex.")
 ]
+# Columns of tables that may take several lines.
+_LONG = {"what", "reason", "model"}
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -120,13 +123,12 @@ def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(report)
         return
-    rows = [{"channel": "fused", **report["fused"]}]
-    rows += [{"channel": name, **values} for name, values in report["channels"].items()]
-    shown = [
-        {key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()}
-        for row in rows
+    scores = {"fused": report["fused"], **report["channels"]}
+    rows = [
+        {"metric": metric, **{name: f"{values[metric]:.3f}" for name, values in scores.items()}}
+        for metric in report["fused"]
     ]
-    _table(f"{report['queries']} queries, release {report['release']}", tuple(shown[0]), shown)
+    _table(f"{report['queries']} queries, release {report['release']}", tuple(rows[0]), rows)
 
 
 @app.command()
@@ -166,12 +168,13 @@ def _say(line: str) -> None:
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in _LONG)
     for row in rows:
         table.add_row(*(str(row.get(column, "")) for column in columns))
     Console().print(table)

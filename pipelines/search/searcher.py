@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -32,13 +32,12 @@ _PLACE = ["item_id", "uri", "title", "kind", "segment", "page", "start_s", "end_
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked: text, an image, or both. `channels` restricts where; `where` is a filter."""
+    """What is asked: text, an image, or both, for `k` items that pass the filter `where`."""
 
     text: str | None = None
     image: Image.Image | None = None
     k: int = 10
     where: str | None = None
-    channels: Sequence[str] | None = None
 
 
 class Hit(NamedTuple):
@@ -64,7 +63,10 @@ class Answer:
 
 
 class Searcher:
-    """Answers queries from the exact table versions of one release. Safe to share between tasks."""
+    """Answers queries from the exact table versions of one release.
+
+    To be used within one event loop, by any number of tasks.
+    """
 
     def __init__(self, store: Store, manifest: Manifest):
         self.manifest = manifest
@@ -97,14 +99,11 @@ class Searcher:
 
     def encode(self, query: Query) -> dict[str, np.ndarray]:
         """Encode a query once for each channel that is asked."""
-        asked = [
-            name for name in self.manifest.channels if not query.channels or name in query.channels
-        ]
         text = " ".join(query.text.split()) if query.text else None
         vectors: dict[str, np.ndarray] = {}
         encoded: dict[tuple[str, str | None], np.ndarray] = {}
-        for name in asked:
-            encoder = _encoder(name, self.manifest.channels[name])
+        for name, version in self.manifest.channels.items():
+            encoder = _encoder(name, version)
             content = text
             if CHANNELS[name].encoder == "image":
                 vectors[name] = _image_query(encoder, text, query.image)  # type: ignore[arg-type]

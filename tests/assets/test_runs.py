@@ -34,7 +34,6 @@ NUMBERS = (
     "quarantined",
     "skipped",
     "seconds",
-    "rows_per_second",
 )
 
 
@@ -131,6 +130,8 @@ def test_derived_batches_are_reported_in_numbers_tables_and_pictures(by_hand: Ho
     for name in ("redacted_media", "visual_embeddings"):
         (report,) = metadata(result, name)
         assert all(type(report[key].value) in (int, float) for key in NUMBERS)
+        # Nothing was encoded here, and no rate is not a rate of zero.
+        assert report["encoded"].value == 0 and "rows_per_second" not in report
         assert isinstance(report["outcomes"], dg.TableMetadataValue)
         assert [dict(record.data) for record in report["outcomes"].records] == [
             {"status": "ok", "items": 1, "reason": ""}

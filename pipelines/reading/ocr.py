@@ -119,7 +119,7 @@ class TesseractReader:
             revision=_tesseract("--version").split()[1],
             weights=digest.hexdigest(),
             preprocessing=(
-                f"{self.languages}; grey; psm 4 at 2x (side at most {_SIDE}); from {_DOCUMENT} sure"
+                f"{self.languages}; grey, full contrast; psm 4 at 2x (side at most {_SIDE}); from {_DOCUMENT} sure"
                 f" words also psm 6 and 11 at {_HEIGHT} px a word, blurred, surest word wins;"
                 f" min_confidence {self.min_confidence}"
             ),
@@ -132,7 +132,7 @@ class TesseractReader:
 
         Raises BadInput when Tesseract fails or takes too long.
         """
-        grey = image.convert("L")
+        grey = ImageOps.autocontrast(image.convert("L"))
         side = max(grey.size)
         words: list[_Read] = []
         if height is None:

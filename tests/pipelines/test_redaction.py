@@ -190,3 +190,18 @@ def test_real_receipts_are_read_and_show_no_phone_or_email() -> None:
     assert mean >= 0.80
     assert not [item for left in lefts for item in left]
     assert sum(kept) / len(kept) >= 0.75, "receipts stay searchable"
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink", "size"),
+    [("white", "black", 32), ("navy", "white", 32), ("#ddd", "#888", 24), ("white", "#333", 11)],
+)
+def test_dark_faint_and_small_writing_is_covered(ground: str, ink: str, size: int) -> None:
+    card = Image.new("RGB", (900, 400), ground)
+    font = ImageFont.load_default(size=size)
+    for line, text in enumerate(("SSN 219-09-9999", "maria.g@example.com", "(212) 555-0147")):
+        ImageDraw.Draw(card).text((60, 60 + 2 * size * line), text, fill=ink, font=font)
+    redacted = redact_image(card, TesseractReader(), Detector())
+    found = sorted(finding.entity for finding in redacted.findings)
+    assert found == ["EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN"]
+    assert not re.search(r"\d{3}|example", redacted.text)

@@ -120,8 +120,8 @@ class TesseractReader:
             weights=digest.hexdigest(),
             preprocessing=(
                 f"{self.languages}; grey, full contrast; psm 4 at 2x (side at most {_SIDE}); from"
-                f" {_DOCUMENT} sure words also psm 6 and 11 at {_HEIGHT} px a word, blurred, surest word wins;"
-                f" min_confidence {self.min_confidence}"
+                f" {_DOCUMENT} sure words also psm 6 and 11 at {_HEIGHT} px a word, blurred,"
+                f" surest word wins; min_confidence {self.min_confidence}"
             ),
             dimension=0,
             dtype="",

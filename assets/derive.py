@@ -12,7 +12,7 @@ from pipelines.pipeline import build_steps
 from pipelines.progress import reporter
 from pipelines.settings import load_settings
 from pipelines.steps import caption, embed, redact
-from pipelines.steps.runner import run
+from pipelines.steps.runner import RESIDUAL, run
 from pipelines.tables.facts import quoted
 from resources.home import HomeResource
 from resources.kubernetes import gpu_op_tags
@@ -73,6 +73,7 @@ def _refuse(
     raise dg.Failure(
         f"private data was still found in {residual} redacted item(s), which are quarantined and "
         "kept out. `mediadex status --failed` lists them; run again for the others.",
+        metadata={RESIDUAL: residual},
         allow_retries=False,
     )
 

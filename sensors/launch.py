@@ -18,6 +18,7 @@ from pipelines.progress import LOGGER
 from pipelines.releases import is_current, latest
 from pipelines.settings import Settings
 from pipelines.status import item_outcomes
+from pipelines.steps.runner import RESIDUAL
 from pipelines.store import Store
 
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -42,6 +43,10 @@ retention:
 
 class RunFailed(MediadexError):
     """A Dagster run failed; the last release goes on serving."""
+
+
+class LeakFound(RunFailed):
+    """A run failed only because items still showed private data; they are quarantined now."""
 
 
 def prepare_home(settings: Settings) -> None:
@@ -98,9 +103,7 @@ class Launcher:
         """Derive a range of batches; items that leak fail the run, and the next goes without."""
         try:
             return self._run(instance, assets, tags=tags)
-        except RunFailed as error:
-            if "quarantined" not in str(error):
-                raise
+        except LeakFound:
             return self._run(instance, assets, tags=tags)
 
     def _run(
@@ -123,7 +126,7 @@ class Launcher:
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(_failure(result))
+            raise _failure(result)
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 subject = f"{check.asset_key.to_user_string()}, check {check.check_name}"
@@ -137,16 +140,19 @@ class Launcher:
         return numbers
 
 
-def _failure(result: Any) -> str:
+def _failure(result: Any) -> RunFailed:
     messages = []
+    leaks = []
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            described = data.user_failure_data and data.user_failure_data.description
+            told = data.user_failure_data
             cause = data.error and (data.error.cause or data.error)
-            detail = described or (cause.message.strip() if cause else "unknown")
+            detail = told.description if told else cause.message.strip() if cause else "unknown"
             messages.append(f"{event.step_key}: {detail}")
-    return "; ".join(messages) or "the run failed before any step"
+            leaks.append(bool(told and RESIDUAL in told.metadata))
+    kind = LeakFound if leaks and all(leaks) else RunFailed
+    return kind("; ".join(messages) or "the run failed before any step")
 
 
 def _ranges(instance: dg.DagsterInstance, batches: Sequence[str]) -> Iterator[tuple[str, str]]:

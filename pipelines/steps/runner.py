@@ -18,6 +18,9 @@ from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
 
+RESIDUAL = "residual"
+"""Under this name a failed run tells how many items still showed private data."""
+
 
 @dataclass(frozen=True)
 class Input:

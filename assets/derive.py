@@ -8,7 +8,7 @@ import dagster as dg
 from assets.common import AUTOMATION, ONE_RUN, OWNERS, batches, chosen_models, code_version
 from assets.reporting import contact_sheet, step_metadata
 from pipelines.channels import CHANNELS, Channel
-from pipelines.pipeline import build_steps
+from pipelines.pipeline import build_step
 from pipelines.progress import reporter
 from pipelines.settings import load_settings
 from pipelines.steps import caption, embed, redact
@@ -41,7 +41,7 @@ def _derived(
     )
     def derived(context: dg.AssetExecutionContext, home: HomeResource) -> None:
         store, settings = home.store(), home.settings()
-        step = build_steps(store, home.models(), settings)[name]
+        step = build_step(name, store, home.models(), settings)
         clean: dict[str, dict[str, Any]] = {}
         residual = 0
         for batch in context.partition_keys:

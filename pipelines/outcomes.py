@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -79,6 +79,12 @@ def record(table: FactTable, step: str, rows: Sequence[Mapping[str, Any]]) -> No
     if rows:
         keys = equals_any("key", {row["key"] for row in rows})
         table.replace(f"step = {quoted(step)} AND {keys}", rows)
+
+
+def forget(table: FactTable, step: str, keys: Collection[str]) -> None:
+    """Delete the outcomes that these keys had at one step."""
+    if keys:
+        table.replace(f"step = {quoted(step)} AND {equals_any('key', keys)}", [])
 
 
 def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -11,19 +11,25 @@ from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Step, plan
 from pipelines.store import Store
 
+STEPS = (
+    RedactStep.name,
+    CaptionStep.name,
+    *(EmbedStep.name_of(channel) for channel in CHANNELS.values()),
+    PassageStep.name,
+)
+"""The names of all steps, in order."""
 
-def build_steps(store: Store, models: ModelSuite, settings: Settings) -> dict[str, Step]:
-    """Return every step by its name."""
-    steps: list[Step] = [
-        RedactStep(store, models.reader(), models.detector(), settings),
-        CaptionStep(store, models.captioner(), settings),
-        *(
-            EmbedStep(channel, store, models.encoder(channel), settings)
-            for channel in CHANNELS.values()
-        ),
-        PassageStep(store),
-    ]
-    return {step.name: step for step in steps}
+
+def build_step(name: str, store: Store, models: ModelSuite, settings: Settings) -> Step:
+    """Return one step; only the models that it works with are loaded."""
+    if name == RedactStep.name:
+        return RedactStep(store, models.reader(), models.detector(), settings)
+    if name == CaptionStep.name:
+        return CaptionStep(store, models.captioner(), settings)
+    if name == PassageStep.name:
+        return PassageStep(store)
+    channel = next(each for each in CHANNELS.values() if EmbedStep.name_of(each) == name)
+    return EmbedStep(channel, store, models.encoder(channel), settings)
 
 
 def pending_batches(steps: Iterable[Step]) -> list[str]:

@@ -13,7 +13,7 @@ from pipelines.catalog.sources import Source
 from pipelines.channels import CHANNELS
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
-from pipelines.pipeline import build_steps, pending_batches
+from pipelines.pipeline import STEPS, build_step, pending_batches
 from pipelines.progress import LOGGER
 from pipelines.releases import is_current, latest
 from pipelines.settings import Settings
@@ -79,11 +79,11 @@ class Launcher:
         url = Source(source).require().url
         with dg.DagsterInstance.get() as instance:
             items = self._run(instance, ["items"], config={"items": {"sources": [url]}})["items"]
-            steps = build_steps(self._store, self._models, self._settings)
+            steps = [build_step(name, self._store, self._models, self._settings) for name in STEPS]
             encoded = dict.fromkeys(CHANNELS, 0)
-            batches = pending_batches(steps.values())
+            batches = pending_batches(steps)
             for first, last in _ranges(instance, batches):
-                metadata = self._derive(instance, list(steps), {_START: first, _END: last})
+                metadata = self._derive(instance, STEPS, {_START: first, _END: last})
                 for name in CHANNELS:
                     encoded[name] += metadata[f"{name}_embeddings"]["encoded"]
             if not is_current(self._store, self._models.encoders()):

@@ -88,7 +88,6 @@ class Searcher:
 
     async def rankings(self, query: Query) -> dict[str, list[str]]:
         """Return item ids, best first, by the fused score and by every channel alone."""
-        await self.open()
         hits = await self.hits(self.encode(query), query.text, None, max(CANDIDATES, query.k))
         alone = {
             name: sorted(items, key=lambda item: (-items[item].value, item))[: query.k]

@@ -64,12 +64,17 @@ class EmbedStep(_SearchStep):
         encoder: TextEncoder | ImageEncoder,
         settings: Settings,
     ):
-        self.name = f"{channel.name}_embeddings"
+        self.name = self.name_of(channel)
         self.channel = channel
         self.store = store
         self.table = store.channel(channel.name, encoder.identity)
         self._encoder = encoder
         self._settings = settings
+
+    @staticmethod
+    def name_of(channel: Channel) -> str:
+        """Return the name of a channel's step."""
+        return f"{channel.name}_embeddings"
 
     def inputs(self, batch: str | None) -> list[Input]:
         """Return one input per derivative or redacted text of the channel."""

@@ -17,7 +17,7 @@ from pipelines.reading.media import image_size, perceptual_hash, read_head, snif
 from pipelines.recipes import digest, digest_json
 from pipelines.settings import Settings
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.facts import quoted
 
 STEP = "ingest"
 VERSION = "1"
@@ -216,5 +216,4 @@ def _record(
         if key not in now
         and (key == digest(source.url) or row["uri"].startswith(f"{source.url.rstrip('/')}/"))
     ]
-    if gone:
-        store.outcomes.replace(f"step = {quoted(STEP)} AND {equals_any('key', gone)}", [])
+    outcomes.forget(store.outcomes, STEP, gone)

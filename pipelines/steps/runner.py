@@ -16,7 +16,7 @@ from pipelines.errors import ResidualFinding
 from pipelines.recipes import digest
 from pipelines.settings import Settings
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.facts import quoted
 
 RESIDUAL = "residual"
 """Under this name a failed run tells how many items still showed private data."""
@@ -260,5 +260,4 @@ def _settle(step: Step, work: Plan, report: Report) -> None:
             )
     outcomes.record(step.store.outcomes, step.name, news)
     gone = work.outcomes.keys() - {entry.key for entry in work.inputs}
-    if gone:
-        step.store.outcomes.replace(f"step = {quoted(step.name)} AND {equals_any('key', gone)}", [])
+    outcomes.forget(step.store.outcomes, step.name, gone)

@@ -27,7 +27,7 @@ Home = Annotated[
     Path | None, typer.Option(help="Folder of the home; default $MEDIADEX_HOME, else .mediadex.")
 ]
 # Columns of tables that may take several lines.
-_LONG = {"what", "reason", "model"}
+_LONG = {"what", "reason", "model", "rate", "tables", "models", "detail"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -65,7 +65,7 @@ def search(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search the latest release by text, image, or both."""
+    """Search the serving release by text, image, or both."""
     import asyncio
 
     from pipelines.search.service import SearchService, read_image
@@ -73,7 +73,7 @@ def search(
 
     settings = _settings(home)
     picture = read_image(image.read_bytes(), settings) if image else None
-    service = SearchService(Store(settings.root))
+    service = SearchService(Store(settings.root), settings)
     answer = asyncio.run(service.search(text, picture, k, where))
     if as_json:
         _print_json(answer)
@@ -88,30 +88,116 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show items, channels, outcomes and the release."""
+    from pipelines.models.suite import ModelSuite
     from pipelines.status import describe, failures
     from pipelines.store import Store
 
-    store = Store(_settings(home).root)
+    settings = _settings(home)
+    store = Store(settings.root)
     if failed:
         rows = failures(store)
         if as_json:
             _print_json(rows)
             return
-        _table("not ok", ("status", "step", "what", "reason"), rows)
+        _table("not ok", ("status", "step", "what", "reason", "attempts", "next_try"), rows)
         return
-    state = describe(store)
+    state = describe(store, ModelSuite.chosen_by(settings))
     if as_json:
         _print_json(state)
         return
     _say(f"release  {state['release'] or 'none yet'}")
     _say("items    " + ", ".join(f"{count} {name}" for name, count in state["items"].items()))
     _table("channels", ("channel", "rows", "items", "model"), state["channels"])
-    _table("outcomes", ("step", "ok", "failed", "quarantined", "skipped"), state["outcomes"])
+    _table("outcomes", tuple(state["outcomes"][0]), state["outcomes"])
+
+
+Channel = Annotated[str | None, typer.Option(help="Only this channel, such as `caption`.")]
+Batches = Annotated[
+    str | None, typer.Option(help="Only these batches: one, or FIRST..LAST; either end may lack.")
+]
+Encoder = Annotated[str | None, typer.Option(help="Another encoder, built beside the present one.")]
+
+
+@app.command()
+def plan(
+    channel: Channel = None,
+    batches: Batches = None,
+    encoder: Encoder = None,
+    compare: Annotated[
+        str | None, typer.Option(help="A saved plan (or `last`), beside what its work took.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a backfill will take, in rows, seconds, GPU seconds and money; does nothing."""
+    from pipelines import planning
+    from pipelines.store import Store
+
+    settings = _settings(home)
+    store = Store(settings.root)
+    if compare:
+        found = planning.compare(store, None if compare == "last" else compare)
+    else:
+        found = _estimate(settings, channel, batches, encoder)[1]
+    _print_json(found) if as_json else _show_plan(found)
+
+
+@app.command()
+def backfill(
+    channel: Channel = None,
+    batches: Batches = None,
+    encoder: Encoder = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan, do the work of that plan and nothing else, and show what it took beside the plan.
+
+    With --encoder the new vectors make a candidate, which `promote` puts into service.
+    """
+    from pipelines import planning
+    from pipelines.store import Store
+    from sensors.launch import Launcher, prepare_home
+
+    settings = _settings(home)
+    prepare_home(settings)
+    from definitions import definitions
+
+    what, found = _estimate(settings, channel, batches, encoder)
+    if not as_json:
+        _show_plan(found)
+    candidate = Launcher(definitions(), settings).backfill(what)
+    found = planning.compare(Store(settings.root), found["plan"])
+    if as_json:
+        _print_json(found | {"candidate": candidate})
+        return
+    _show_plan(found)
+    if candidate:
+        _say(f"candidate {candidate['release']}: mediadex promote {candidate['release']}")
+    else:
+        _say("the next release has it: mediadex index, or the job `publish`")
+
+
+@app.command()
+def redo(home: Home = None, as_json: AsJson = False) -> None:
+    """Try at once everything that failed, also what was given up, and publish."""
+    from sensors.launch import Launcher, prepare_home
+
+    settings = _settings(home)
+    prepare_home(settings)
+    from definitions import definitions
+
+    report = Launcher(definitions(), settings).redo()
+    if as_json:
+        _print_json(report)
+        return
+    _say(f"release {report['release']}")
+    _say("encoded   " + ", ".join(f"{rows} {name}" for name, rows in report["encoded"].items()))
+    _say("outcomes  " + ", ".join(f"{rows} {name}" for name, rows in report["outcomes"].items()))
 
 
 @app.command()
 def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
-    """Score the latest release on labelled queries (JSON lines), fused and channel by channel."""
+    """Score the serving release on labelled queries (JSON lines), fused and channel by channel."""
     import asyncio
 
     from pipelines.search.evaluation import evaluate as score
@@ -129,6 +215,102 @@ def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
         for metric in report["fused"]
     ]
     _table(f"{report['queries']} queries, release {report['release']}", tuple(rows[0]), rows)
+
+
+releases = typer.Typer(invoke_without_command=True)
+app.add_typer(releases, name="releases")
+
+
+@releases.callback()
+def list_releases(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:
+    """Show what was released, refused and rolled back, and which release serves."""
+    if context.invoked_subcommand:
+        return
+    from pipelines.releases.log import history
+    from pipelines.store import Store
+
+    rows = history(Store(_settings(home).root))
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ("release", "state", "created_at", "items", "tables", "models", "ndcg@10", "verdict")
+    _table("releases", columns, [_shown_release(row) for row in rows])
+
+
+@releases.command()
+def diff(before: str, after: str, home: Home = None, as_json: AsJson = False) -> None:
+    """Show what a release has other than another: items, rows, channels, models, metrics."""
+    from pipelines.releases.compare import compare
+    from pipelines.store import Store
+
+    found = compare(Store(_settings(home).root), before, after)
+    if as_json:
+        _print_json(found)
+        return
+    for change, items in found["items"].items():
+        more = ", …" if items["count"] > len(items["ids"]) else ""
+        listed = f": {', '.join(items['ids'])}{more}" if items["ids"] else ""
+        _say(f"items {change:8} {items['count']}{listed}")
+    for change, names in found["channels"].items():
+        _say(f"channels {change:8} {', '.join(names) or 'none'}")
+    for name, model in found["models"].items():
+        old, new = (f"{each['name']} ({each['weights'][:12]})" for each in model.values())
+        _say(f"model of {name}: {old} -> {new}")
+    rows = [{"channel": name, **counts} for name, counts in found["rows"].items()]
+    _table("rows", ("channel", "added", "removed", "changed", "same"), rows)
+    if found["metrics"]:
+        metrics = [
+            {"metric": name, **{when: f"{value:.3f}" for when, value in values.items()}}
+            for name, values in found["metrics"].items()
+        ]
+        _table("metrics", ("metric", "before", "after"), metrics)
+
+
+@app.command()
+def promote(release: str, home: Home = None, as_json: AsJson = False) -> None:
+    """Serve a release, if the gates pass it by today's policy."""
+    from pipelines.channels import CHANNELS
+    from pipelines.models.suite import ModelSuite
+    from pipelines.releases.publish import promote as serve_release
+    from pipelines.store import Store
+
+    settings = _settings(home)
+    published = serve_release(Store(settings.root), release, settings)
+    gates = [gate.model_dump() for gate in published.verdict.gates]
+    models = ModelSuite.chosen_by(settings)
+    for name, version in published.manifest.channels.items():
+        if version.spec != models.spec(CHANNELS[name]):
+            print(
+                f"the settings choose another encoder for {name}; with "
+                f'channel_encoders.{name} = "{version.spec}" the next release keeps this one',
+                file=sys.stderr,
+            )
+    if as_json:
+        _print_json({"release": release, "verdict": gates})
+        return
+    _say(f"{release} serves")
+    answers = {True: "passed", False: "refused", None: "not asked"}
+    rows = [{"gate": gate["name"], **gate, "answer": answers[gate["passed"]]} for gate in gates]
+    _table("verdict", ("gate", "answer", "detail"), rows)
+
+
+@app.command()
+def rollback(
+    release: Annotated[
+        str | None, typer.Argument(help="An earlier release; without it, the one before.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve an earlier release again, at once and without asking gates."""
+    from pipelines.releases.publish import rollback as serve_release
+    from pipelines.store import Store
+
+    manifest = serve_release(Store(_settings(home).root), release)
+    if as_json:
+        _print_json({"release": manifest.release})
+    else:
+        _say(f"{manifest.release} serves")
 
 
 @app.command()
@@ -159,6 +341,36 @@ def _settings(home: Path | None) -> Settings:
     return load_settings(home)
 
 
+def _estimate(
+    settings: Settings, channel: str | None, batches: str | None, encoder: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """Make and save a plan; returns its scope and how it compares, with nothing done yet."""
+    from pipelines import planning
+    from pipelines.models.suite import ModelSuite
+    from pipelines.store import Store
+
+    store = Store(settings.root)
+    what = planning.scope(store, channel, batches, encoder)
+    estimates = planning.estimate(store, ModelSuite.chosen_by(settings), settings, what)
+    return what, planning.compare(store, planning.save(store, what, estimates))
+
+
+def _show_plan(found: dict[str, Any]) -> None:
+    from pipelines.planning import total
+
+    steps = found["steps"]
+    if not any(step["rows"] + step["expected"] + step["rows_done"] for step in steps):
+        _say("there is nothing to do")
+        return
+    seconds, money = total(steps, "seconds"), total(steps, "money")
+    told = "seconds not known" if seconds is None else f"{seconds:.1f} s"
+    told += "" if money is None else f", {money:.4f} of money"
+    columns = ["step", "rows", "expected", "rate", "seconds"]
+    others = ("copied", "removed", "waiting", "gpu_seconds", "money", "rows_done", "seconds_taken")
+    columns += [name for name in others if any(step[name] for step in steps)]
+    _table(f"plan {found['plan']}: {told}", tuple(columns), steps)
+
+
 def _print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, default=str))
 
@@ -176,8 +388,13 @@ def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> 
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column not in _LONG)
     for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    Console().print(table)
+        table.add_row(*(_cell(row.get(column, "")) for column in columns))
+    # A pipe has no width: what reads it wants whole lines.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _show_answer(answer: dict[str, Any]) -> None:

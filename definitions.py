@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks, derive, ingest, publish
+from assets import checks, derive, ingest, planning, publish
 from resources.home import HomeResource
 from resources.kubernetes import executor_from_environment
 from sensors import automation
@@ -20,11 +20,18 @@ def definitions() -> dg.Definitions:
             *derive.embeddings,
             derive.passages,
             publish.release,
+            planning.backfill_plan,
         ],
         asset_checks=checks.checks,
-        jobs=[automation.scan, automation.index_batch, automation.publish],
+        jobs=[
+            automation.scan,
+            automation.index_batch,
+            automation.redo_failed,
+            automation.plan,
+            automation.publish,
+        ],
         schedules=[automation.nightly_scan, automation.nightly_release],
-        sensors=[automation.keep_batches_current],
+        sensors=[automation.keep_batches_current, automation.retry_failed],
         resources={"home": HomeResource()},
         executor=executor_from_environment(),
     )

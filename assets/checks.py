@@ -72,10 +72,11 @@ def _result(
 
 
 def _shares(rows: Any) -> dict[str, float]:
-    """Return the shares that rows of coverage consist of, under the names of what they cover."""
+    """Return the shares that rows consist of, under the names of what they are shares of."""
     if "share" not in rows.column_names:
         return {}
-    return {f"coverage_{row['name']}": round(row["share"], 4) for row in rows.to_pylist()}
+    what, name = ("failed", "step") if "failed" in rows.column_names else ("coverage", "name")
+    return {f"{what}_{row[name]}": round(row["share"], 6) for row in rows.to_pylist()}
 
 
 def _table(verdicts: Sequence[Verdict]) -> dg.MetadataValue:

@@ -42,9 +42,10 @@ def chosen_models() -> ModelSuite:
     return ModelSuite.chosen_by(load_settings())
 
 
-def code_version(version: str, spec: str, key: str) -> str:
-    """Derive a code version from a step's version and its model; `key` is used for built-ins only.
+def code_version(code: str, *models: str) -> str:
+    """Derive a code version from that of a step's code and the specs or keys of its models.
 
-    Another model's identity is known after loading it, which loading definitions must not do.
+    The identity of a model that is no built-in is known only after loading it, which loading
+    definitions must not do; rows follow the identity, this version follows the spec.
     """
-    return digest(version, key if spec == "builtin" else spec)[:12]
+    return digest(code, *models)[:12]

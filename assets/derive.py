@@ -4,21 +4,42 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.common import AUTOMATION, ONE_RUN, OWNERS, batches, chosen_models, code_version
 from assets.reporting import contact_sheet, step_metadata
+from pipelines import costs
 from pipelines.channels import CHANNELS, Channel
-from pipelines.pipeline import build_step
+from pipelines.models.suite import ModelSuite
+from pipelines.pipeline import build_step, versioned_code
 from pipelines.progress import reporter
 from pipelines.settings import load_settings
-from pipelines.steps import caption, embed, redact
+from pipelines.steps.embed import EmbedStep
 from pipelines.steps.runner import RESIDUAL, run
 from pipelines.tables.facts import quoted
+from pipelines.versions import code_version as version_of
 from resources.home import HomeResource
 from resources.kubernetes import gpu_op_tags
 
 _MODELS = chosen_models()
 _GPUS = load_settings().gpus
+_CODE = {name: version_of(name, tuple(code)) for name, code in versioned_code().items()}
+
+
+class StepConfig(dg.Config):
+    """How a step is to work this time."""
+
+    redo: bool = Field(
+        False, description="Also try what failed and is not due yet, or was given up."
+    )
+    encoder: str = Field(
+        "", description="For vectors: another encoder, whose table is built beside the present one."
+    )
+
+    def models(self, chosen: ModelSuite, name: str) -> ModelSuite:
+        """Return the chosen models, with this encoder for the channel of a step."""
+        channels = [each for each in CHANNELS.values() if EmbedStep.name_of(each) == name]
+        return chosen.with_encoders({each.name: self.encoder for each in channels if self.encoder})
 
 
 def _derived(
@@ -39,20 +60,25 @@ def _derived(
         op_tags=gpu_op_tags(_GPUS) if "torch" in kinds and _GPUS else None,
         description=description,
     )
-    def derived(context: dg.AssetExecutionContext, home: HomeResource) -> None:
+    def derived(context: dg.AssetExecutionContext, config: StepConfig, home: HomeResource) -> None:
         store, settings = home.store(), home.settings()
-        step = build_step(name, store, home.models(), settings)
+        step = build_step(name, store, config.models(home.models(), name), settings)
+        rate = costs.measured(store, step)
+        done: list[dict[str, Any]] = []
         clean: dict[str, dict[str, Any]] = {}
         residual = 0
         for batch in context.partition_keys:
-            report = run(step, batch, settings, reporter(f"{name} {batch}"))
+            report = run(step, batch, settings, reporter(f"{name} {batch}"), redo=config.redo)
+            if report.encoded:
+                done.append(costs.entry(step, batch, report))
             where = f"step = {quoted(name)} AND batch = {quoted(batch)}"
-            metadata = step_metadata(report, store.outcomes.rows(where=where))
+            metadata = step_metadata(report, store.outcomes.rows(where=where), rate)
             if name == "redacted_media":
                 metadata["contact_sheet"] = contact_sheet(store, batch)
             residual += len(report.residual)
             if not report.residual:
                 clean[batch] = metadata
+        store.costs.append(done)
         if residual:
             _refuse(context, clean, residual)
         for batch, metadata in clean.items():
@@ -79,14 +105,14 @@ def _refuse(
 
 
 def _embeddings(channel: Channel) -> dg.AssetsDefinition:
-    spec = _MODELS.image if channel.encoder == "image" else _MODELS.text
+    spec = _MODELS.spec(channel)
     identity = _MODELS.encoder(channel).identity.key if spec == "builtin" else spec
     return _derived(
-        f"{channel.name}_embeddings",
+        EmbedStep.name_of(channel),
         group="embed",
         kinds={"lancedb", "torch"},
         deps=sorted({channel.after, "redacted_media"}),
-        version=code_version(embed.VERSION, spec, identity),
+        version=code_version(_CODE["embeddings"], identity),
         description=f"{channel.description} One vector a row, in the table of this channel.",
     )
 
@@ -96,7 +122,11 @@ redacted_media = _derived(
     group="redact",
     kinds={"deltalake", "python"},
     deps=["raw_media"],
-    version=code_version(redact.VERSION, _MODELS.ocr_languages, ""),
+    version=code_version(
+        *(_CODE[part] for part in ("redacted_media", "detector", "reader")),
+        _MODELS.ocr_languages,
+        *_MODELS.entities,
+    ),
     description="Text read by OCR, with personal data masked in text, word boxes and pixels. "
     "Everything downstream is made from this and from nothing else. An item in which private data "
     "is still found fails the batch and is kept out.",
@@ -108,9 +138,8 @@ captions = _derived(
     kinds={"deltalake", "torch"},
     deps=["redacted_media"],
     version=code_version(
-        caption.VERSION,
-        _MODELS.caption,
-        _MODELS.captioner().identity.key if _MODELS.caption == "builtin" else "",
+        _CODE["captions"],
+        _MODELS.captioner().identity.key if _MODELS.caption == "builtin" else _MODELS.caption,
     ),
     description="One sentence for every redacted picture and page.",
 )
@@ -120,7 +149,7 @@ passages = _derived(
     group="embed",
     kinds={"lancedb", "python"},
     deps=["redacted_media"],
-    version=code_version(embed.VERSION, "builtin", "passages"),
+    version=code_version(_CODE["passages"]),
     description="Every redacted text that stands in the media or beside them, where BM25 finds it.",
 )
 

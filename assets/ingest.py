@@ -35,7 +35,7 @@ class IngestConfig(dg.Config):
     group_name="ingest",
     kinds={"deltalake", "python"},
     owners=OWNERS,
-    code_version=code_version(metadata.VERSION, "builtin", "ingest"),
+    code_version=code_version(metadata.VERSION),
     description="Every item that is known: its id, batch, origins, content hash and redacted "
     "metadata. Scanning finds new, changed, moved and deleted files.",
 )

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines import outcomes
+from pipelines.costs import Rate
 from pipelines.steps.runner import Report
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
@@ -19,9 +20,15 @@ _TILE = 72
 _LISTED = 50
 
 
-def step_metadata(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Describe a step's work on one batch; `rows` are its outcomes."""
+def step_metadata(
+    report: Report, rows: Sequence[Mapping[str, Any]], rate: Rate | None
+) -> dict[str, Any]:
+    """Describe a step's work on one batch; `rows` are the outcomes on record.
+
+    `rate` is what such work took before this run: its estimate stands beside the actual seconds.
+    """
     counted = outcomes.counts(rows)
+    counted["ok"] = report.rows - report.waiting - report.refused - len(report.failures)
     return {
         "rows": report.rows,
         "encoded": report.encoded,
@@ -32,6 +39,11 @@ def step_metadata(report: Report, rows: Sequence[Mapping[str, Any]]) -> dict[str
         "outcomes": outcome_table(rows),
         **(
             {"rows_per_second": round(report.encoded / report.seconds, 2)} if report.encoded else {}
+        ),
+        **(
+            {"estimated_seconds": round(rate.seconds * report.encoded, 3)}
+            if rate and report.encoded
+            else {}
         ),
     }
 

@@ -10,6 +10,8 @@ from pipelines.store import Store
 from pipelines.tables.facts import quoted
 from pipelines.tables.schemas import ATTRIBUTES
 
+_COPIED = [name for name in ATTRIBUTES.names if name not in {"uri", "extra"}]
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -24,21 +26,22 @@ def live(batch: str | None) -> str:
     return "deleted = false" + (f" AND batch = {quoted(batch)}" if batch else "")
 
 
-def read_attributes(store: Store, batch: str | None) -> dict[str, Attributes]:
-    """Read the attributes of all live items, by item id."""
-    columns = [name for name in ATTRIBUTES.names if name not in {"uri", "extra"}]
-    rows = store.items.rows([*columns, "origins", "extra"], live(batch))
-    return {row["item_id"]: _attributes(row) for row in rows}
+def read_attributes(store: Store, where: str) -> dict[str, Attributes]:
+    """Read the attributes of the live items that match an SQL condition, by item id."""
+    rows = store.items.rows([*_COPIED, "origins", "extra"], f"{live(None)} AND ({where})")
+    return {row["item_id"]: attributes_of(row) for row in rows}
 
 
-def _attributes(row: dict[str, Any]) -> Attributes:
-    origins = row.pop("origins")
-    values = row | {"uri": origins[0]["uri"]}
+def attributes_of(item: Mapping[str, Any]) -> Attributes:
+    """Return the attributes of a live row of the table of items; its columns may be absent."""
     # Nested values cannot be compared in a filter; their JSON text can.
-    extra = json.loads(values["extra"] or "{}")
+    extra = json.loads(item.get("extra") or "{}")
     flat = {
         key: value if isinstance(value, str | int | float) else json.dumps(value)
         for key, value in extra.items()
     }
-    values["extra"] = json.dumps(flat, sort_keys=True, ensure_ascii=False) if flat else None
+    values = {name: item.get(name) for name in _COPIED} | {
+        "uri": item["origins"][0]["uri"],
+        "extra": json.dumps(flat, sort_keys=True, ensure_ascii=False) if flat else None,
+    }
     return Attributes(values, digest_json(values))

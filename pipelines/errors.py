@@ -27,3 +27,7 @@ class NotReleased(MediadexError):
 
 class ModelUnavailable(MediadexError):
     """A model that cannot be loaded: its files are absent, out of reach or not the right ones."""
+
+
+class GateRefused(MediadexError):
+    """A release that may not be promoted; says which gates refused it and by what numbers."""

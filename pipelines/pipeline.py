@@ -1,15 +1,21 @@
 """All steps between the catalog and a release, in the order in which they feed each other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipelines.channels import CHANNELS
 from pipelines.models.suite import ModelSuite
+from pipelines.outcomes import now
+from pipelines.privacy import pii
+from pipelines.reading import ocr
+from pipelines.recipes import digest_json
 from pipelines.settings import Settings
+from pipelines.steps import caption, embed, redact
 from pipelines.steps.caption import CaptionStep
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Step, plan
 from pipelines.store import Store
+from pipelines.versions import Code
 
 STEPS = (
     RedactStep.name,
@@ -32,6 +38,48 @@ def build_step(name: str, store: Store, models: ModelSuite, settings: Settings) 
     return EmbedStep(channel, store, models.encoder(channel), settings)
 
 
-def pending_batches(steps: Iterable[Step]) -> list[str]:
-    """Return the batches in which any step has something to do, in order of arrival."""
-    return sorted(set().union(*(plan(step).batches for step in steps)))
+def versioned_code() -> dict[str, Sequence[Code]]:
+    """Return the code that decides what each step makes, by the name of its version."""
+    return {
+        RedactStep.name: redact.CODE,
+        CaptionStep.name: caption.CODE,
+        "embeddings": embed.CODE,
+        PassageStep.name: embed.PASSAGE_CODE,
+        "detector": pii.CODE,
+        "reader": ocr.CODE,
+    }
+
+
+def in_order(batches: Iterable[str]) -> list[str]:
+    """Sort batches (`2026-11-20.003`) by their arrival."""
+
+    def place(batch: str) -> tuple[str, int, str]:
+        day, _, number = batch.rpartition(".")
+        return (day, int(number), "") if number.isdecimal() else (batch, 0, batch)
+
+    return sorted(batches, key=place)
+
+
+def pending_batches(steps: Sequence[Step], store: Store) -> list[str]:
+    """Return the batches in which any step has something to do, in order of arrival.
+
+    When nothing has, the state of the tables is noted, and asking again reads only versions until
+    one of them moves or a failed row is due.
+    """
+    state = _state(steps, store)
+    noted = store.notes.read("settled")
+    due = noted.get("next_try")
+    if noted.get("state") == state and (due is None or now().isoformat() < due):
+        return []
+    plans = [plan(step) for step in steps]
+    batches: set[str] = set().union(*(work.batches for work in plans))
+    if not batches:
+        due = min((work.next_try for work in plans if work.next_try), default=None)
+        store.notes.write("settled", {"state": state, "next_try": due and due.isoformat()})
+    return in_order(batches)
+
+
+def _state(steps: Sequence[Step], store: Store) -> str:
+    """Digest all that decides what is to be done: what steps are, and the versions of tables."""
+    facts = [getattr(store, name).version for name in ("items", "segments", "texts", "outcomes")]
+    return digest_json([facts, *((step.version, step.bounds, step.state()) for step in steps)])

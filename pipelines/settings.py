@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -12,6 +12,14 @@ from pydantic_settings import (
 )
 
 DEFAULT_HOME = ".mediadex"
+
+
+class Prices(BaseModel):
+    """Money for work, in any one currency; what is not given is not priced."""
+
+    cpu_hour: float | None = None
+    gpu_hour: float | None = None
+    per_1000_tokens: dict[str, float] = {}
 
 
 class Settings(BaseSettings):
@@ -28,6 +36,12 @@ class Settings(BaseSettings):
     image_encoder: str = "builtin"
     captioner: str = "builtin"
     ocr_languages: str = "eng"
+    channel_encoders: dict[str, str] = Field(
+        {}, description="Encoders of single channels, where they differ from the two above."
+    )
+    pii_entities: tuple[str, ...] = Field(
+        (), description="Kinds of personal data that are masked; empty: all that are known."
+    )
 
     batch_items: int = Field(256, ge=1, le=10_000, description="Items in a batch (a partition).")
     group_items: int = Field(
@@ -39,6 +53,19 @@ class Settings(BaseSettings):
     )
     gpus: int = Field(0, ge=0, description="GPUs that a model's step asks Kubernetes for.")
     index_rows: int = Field(20_000, ge=256, description="Rows from which a vector index is built.")
+
+    retry_budget: int = Field(5, ge=1, description="Tries of a failing row before it is given up.")
+    retry_delay_s: float = Field(60.0, ge=0, description="Wait before the second try; doubles.")
+    prices: Prices = Field(Prices(), description="What work costs; plans are priced by it.")
+
+    keep_releases: int = Field(10, ge=1, description="Promoted releases that stay servable.")
+    keep_days: float = Field(7.0, ge=0, description="Days that unneeded versions and files stay.")
+    keep_event_days: float = Field(30.0, ge=0, description="Days of Dagster's step logs kept.")
+    ttl_days: dict[str, float] = Field(
+        {}, description="Days that items of a source live, by the beginning of its URL."
+    )
+    snapshots: str = Field("", description="URI that nightly snapshots go to; empty: none.")
+    keep_snapshot_days: float = Field(30.0, ge=0, description="Days that snapshots are kept.")
 
     max_bytes: int = Field(512 << 20, description="Larger files are refused.")
     max_pixels: int = Field(80_000_000, description="Larger images are refused before decoding.")

@@ -3,22 +3,36 @@
 from collections import Counter, defaultdict
 from typing import Any
 
-from pipelines.outcomes import STATUSES
-from pipelines.releases import latest
+import pyarrow as pa
+
+from pipelines.channels import CHANNELS
+from pipelines.models.suite import ModelSuite
+from pipelines.outcomes import STATUSES, SUPERSEDED
+from pipelines.releases.log import serving
+from pipelines.steps.caption import SOURCE, CaptionStep
+from pipelines.steps.embed import EmbedStep, PassageStep
+from pipelines.steps.redact import RedactStep
 from pipelines.store import Store
+from pipelines.tables.facts import FactTable, equals_any, quoted, select
+from pipelines.tables.vectors import SearchTable
 
 
-def describe(store: Store) -> dict[str, Any]:
-    """Return items by kind, the channels of the latest release, and outcomes by step."""
-    manifest = latest(store)
-    kinds = Counter(store.items.read(["kind"], "deleted = false")["kind"].to_pylist())
-    steps: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in store.outcomes.rows(["step", "status"]):
-        steps[row["step"]][row["status"]] += 1
+def describe(store: Store, models: ModelSuite) -> dict[str, Any]:
+    """Return items by kind, the channels of the serving release, and outcomes by step."""
+    manifest = serving(store)
+    kinds = pa.schema([("kind", pa.string()), ("items", pa.int64())])
+    counted = select(
+        "SELECT kind, count(*) AS items FROM items WHERE NOT deleted GROUP BY kind ORDER BY kind",
+        kinds,
+        items=store.items,
+    ).to_pylist()
     channels = manifest.channels if manifest else {}
     return {
         "release": manifest.release if manifest else None,
-        "items": {"total": kinds.total(), **dict(sorted(kinds.items()))},
+        "items": {
+            "total": sum(row["items"] for row in counted),
+            **{row["kind"]: row["items"] for row in counted},
+        },
         "channels": [
             {
                 "channel": name,
@@ -28,32 +42,96 @@ def describe(store: Store) -> dict[str, Any]:
             }
             for name, version in channels.items()
         ],
-        "outcomes": [
-            {"step": step, **{status: counted[status] for status in STATUSES}}
-            for step, counted in sorted(steps.items())
-        ],
+        "outcomes": by_step(store, models),
         "counts": item_outcomes(store),
     }
+
+
+def by_step(store: Store, models: ModelSuite) -> list[dict[str, Any]]:
+    """Return, for each step, how many rows are there (`ok`) and how many ended otherwise."""
+    columns = [("step", pa.string()), ("status", pa.string()), ("rows", pa.int64())]
+    noted: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in select(
+        "SELECT step, status, count(*) AS rows FROM outcomes GROUP BY step, status",
+        pa.schema(columns),
+        outcomes=store.outcomes,
+    ).to_pylist():
+        noted[row["step"]][row["status"]] = row["rows"]
+    there = _rows(store, models)
+    return [
+        {
+            "step": step,
+            "ok": rows,
+            **{status: noted[step].get(status, 0) for status in (*STATUSES[1:], SUPERSEDED)},
+        }
+        for step, rows in there.items()
+    ]
+
+
+def _rows(store: Store, models: ModelSuite) -> dict[str, int]:
+    """Count what each step has made: items, texts or vectors."""
+    vectors = {
+        EmbedStep.name_of(channel): store.channel(name, models.encoder(channel).identity)
+        for name, channel in CHANNELS.items()
+    }
+    return {
+        "ingest": _count(store.items, "item_id", "NOT deleted"),
+        RedactStep.name: _count(store.segments, "DISTINCT item_id"),
+        CaptionStep.name: _count(store.texts, "key", f"source = {quoted(SOURCE)}"),
+        **{name: _length(table) for name, table in vectors.items()},
+        PassageStep.name: _length(store.passages),
+    }
+
+
+def _count(table: FactTable, column: str, where: str = "true") -> int:
+    sql = f"SELECT count({column}) AS rows FROM facts WHERE {where}"
+    found = select(sql, pa.schema([("rows", pa.int64())]), facts=table)
+    return found["rows"][0].as_py() if len(found) else 0
+
+
+def _length(table: SearchTable) -> int:
+    opened = table.open()
+    return 0 if opened is None else opened.count_rows()
 
 
 def item_outcomes(store: Store) -> dict[str, int]:
     """Count items, and files that did not become items, by the worst of their outcomes."""
     order = {status: rank for rank, status in enumerate(("ok", "skipped", "quarantined", "failed"))}
-    alive = store.items.read(["item_id"], "deleted = false")["item_id"].to_pylist()
-    worst: dict[str, str] = dict.fromkeys(alive, "ok")
-    for row in store.outcomes.rows(["key", "item_id", "status"]):
+    rows = store.outcomes.rows(["key", "item_id", "status"], equals_any("status", STATUSES))
+    named = {row["item_id"] for row in rows if row["item_id"]}
+    where = f"NOT deleted AND {equals_any('item_id', named)}"
+    alive = set(store.items.read(["item_id"], where)["item_id"].to_pylist())
+    worst: dict[str, str] = {}
+    for row in rows:
         subject = row["item_id"] or row["key"]
-        if row["item_id"] is None or subject in worst:
+        if row["item_id"] is None or subject in alive:
             worst[subject] = max(worst.get(subject, "ok"), row["status"], key=order.__getitem__)
-    return {status: sum(value == status for value in worst.values()) for status in STATUSES}
+    counts = Counter(worst.values())
+    troubled = sum(subject in alive for subject in worst)
+    counts["ok"] += _count(store.items, "item_id", "NOT deleted") - troubled
+    return {status: counts[status] for status in STATUSES}
+
+
+def failed_share(store: Store, models: ModelSuite) -> list[dict[str, Any]]:
+    """Return, for each step, failed rows, all rows, and the share of the failed among them."""
+    return [
+        {
+            "step": row["step"],
+            "failed": row["failed"],
+            "rows": row["ok"] + row["failed"],
+            "share": row["failed"] / max(row["ok"] + row["failed"], 1),
+        }
+        for row in by_step(store, models)
+    ]
 
 
 def failures(store: Store) -> list[dict[str, Any]]:
-    """Return every outcome that is not ok: what, at which step, why, how often tried."""
-    rows = store.outcomes.rows(where="status <> 'ok'")
+    """Return every outcome that is not ok: what, at which step, why, how often tried, when next."""
+    rows = store.outcomes.rows()
+    where = equals_any("item_id", {row["item_id"] for row in rows if row["item_id"]})
     origins = {
         row["item_id"]: row["origins"][0]["uri"] if row["origins"] else None
-        for row in store.items.rows(["item_id", "origins"])
+        for row in store.items.rows(["item_id", "origins"], where)
     }
     listed = [
         {
@@ -64,6 +142,7 @@ def failures(store: Store) -> list[dict[str, Any]]:
             "error": row["error"],
             "reason": row["reason"],
             "attempts": row["attempts"],
+            "next_try": row["next_try"] and row["next_try"].isoformat(timespec="seconds"),
         }
         for row in rows
     ]

@@ -3,6 +3,8 @@
 from pipelines.models.protocols import Identity
 from pipelines.tables.blobs import BlobStore
 from pipelines.tables.facts import FactTable
+from pipelines.tables.lock import HomeLock
+from pipelines.tables.notes import Notes
 from pipelines.tables.schemas import FACTS, passage_schema, vector_schema
 from pipelines.tables.vectors import SearchTable
 
@@ -15,12 +17,19 @@ class Store:
     def __init__(self, root: str, storage_options: dict[str, str] | None = None):
         self.root = root.rstrip("/")
         self.storage_options = storage_options or {}
-        self.items = self._facts("items")
-        self.segments = self._facts("segments")
-        self.texts = self._facts("texts")
-        self.findings = self._facts("findings")
-        self.outcomes = self._facts("outcomes")
-        self.releases = self._facts("releases")
+        self.facts = {name: self._facts(name) for name in FACTS}
+        self.items = self.facts["items"]
+        self.segments = self.facts["segments"]
+        self.texts = self.facts["texts"]
+        self.findings = self.facts["findings"]
+        self.outcomes = self.facts["outcomes"]
+        self.releases = self.facts["releases"]
+        self.ledger = self.facts["ledger"]
+        self.costs = self.facts["costs"]
+        self.plans = self.facts["plans"]
+        self.migrations = self.facts["migrations"]
+        self.lock = HomeLock(self.root)
+        self.notes = Notes(f"{self.root}/notes", self.storage_options)
         self.blobs = BlobStore(f"{self.root}/blobs", self.storage_options)
 
     def _facts(self, name: str) -> FactTable:

@@ -1,6 +1,14 @@
 """The automation sensor and the nightly schedules. All are off until an operator turns them on."""
 
+from collections.abc import Iterator
+
 import dagster as dg
+
+from pipelines import outcomes
+from pipelines.pipeline import STEPS
+from resources.home import HomeResource
+
+_DERIVED = dg.AssetSelection.groups("redact", "enrich", "embed")
 
 scan = dg.define_asset_job(
     "scan",
@@ -9,8 +17,20 @@ scan = dg.define_asset_job(
 )
 index_batch = dg.define_asset_job(
     "index_batch",
-    selection=dg.AssetSelection.groups("redact", "enrich", "embed"),
+    selection=_DERIVED,
     description="Bring one batch, or a range of batches, up to date.",
+)
+redo_failed = dg.define_asset_job(
+    "redo_failed",
+    selection=_DERIVED,
+    config={"ops": {name: {"config": {"redo": True}} for name in STEPS}},
+    description="Try at once what failed in a batch, whether it waits for its time or was given "
+    "up. Choose the batches, or all of them, when launching.",
+)
+plan = dg.define_asset_job(
+    "plan",
+    selection=dg.AssetSelection.assets("backfill_plan"),
+    description="Say what a backfill will take: fill in its scope and launch.",
 )
 publish = dg.define_asset_job(
     "publish",
@@ -33,7 +53,21 @@ nightly_release = dg.ScheduleDefinition(
 
 keep_batches_current = dg.AutomationConditionSensorDefinition(
     "keep_batches_current",
-    target=dg.AssetSelection.groups("redact", "enrich", "embed"),
+    target=_DERIVED,
     minimum_interval_seconds=30,
     description="Works on batches whose inputs have arrived or changed.",
 )
+
+
+@dg.sensor(
+    job=index_batch,
+    minimum_interval_seconds=60,
+    description="Runs the batches in which a failed row is due for its next try.",
+)
+def retry_failed(home: HomeResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Request one run for each batch and due time; the same try is never requested twice."""
+    batches = outcomes.due(home.store().outcomes)
+    if not batches:
+        yield dg.SkipReason("nothing that failed is due")
+    for batch, moment in batches.items():
+        yield dg.RunRequest(run_key=f"{batch} {moment.isoformat()}", partition_key=batch)

@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,14 +13,18 @@ from pipelines.catalog.sources import Source
 from pipelines.channels import CHANNELS
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
-from pipelines.pipeline import STEPS, build_step, pending_batches
+from pipelines.pipeline import STEPS, build_step, in_order, pending_batches
+from pipelines.planning import Scope
 from pipelines.progress import LOGGER
-from pipelines.releases import is_current, latest
+from pipelines.releases.log import history, serving
+from pipelines.releases.publish import is_current
 from pipelines.settings import Settings
 from pipelines.status import item_outcomes
-from pipelines.steps.runner import RESIDUAL
+from pipelines.steps.embed import EmbedStep
+from pipelines.steps.runner import RESIDUAL, plan
 from pipelines.store import Store
 
+BATCHES = "batches"
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INSTANCE = """\
@@ -79,32 +83,93 @@ class Launcher:
         url = Source(source).require().url
         with dg.DagsterInstance.get() as instance:
             items = self._run(instance, ["items"], config={"items": {"sources": [url]}})["items"]
-            steps = [build_step(name, self._store, self._models, self._settings) for name in STEPS]
-            encoded = dict.fromkeys(CHANNELS, 0)
-            batches = pending_batches(steps)
-            for first, last in _ranges(instance, batches):
-                metadata = self._derive(instance, STEPS, {_START: first, _END: last})
-                for name in CHANNELS:
-                    encoded[name] += metadata[f"{name}_embeddings"]["encoded"]
-            if not is_current(self._store, self._models.encoders()):
-                self._run(instance, ["release"])
-        manifest = latest(self._store)
+            encoded = self._bring_up_to_date(instance)
+            self._publish(instance)
         return {
-            "release": manifest.release if manifest else None,
+            "release": self._released(),
             "items": {name: items[name] for name in ("new", "changed", "deleted", "unchanged")},
             "encoded": encoded,
             "outcomes": item_outcomes(self._store),
             "seconds": round(time.monotonic() - started, 3),
         }
 
+    def redo(self) -> dict[str, Any]:
+        """Try at once what failed, whether it is due, waits or was given up; then publish."""
+        where = "status = 'failed' AND batch IS NOT NULL"
+        failed = set(self._store.outcomes.read(["batch"], where)["batch"].to_pylist())
+        with dg.DagsterInstance.get() as instance:
+            encoded = dict.fromkeys(CHANNELS, 0)
+            config = {name: {"redo": True} for name in STEPS}
+            for tags in self._spans(instance, failed):
+                _add(encoded, self._derive(instance, STEPS, tags, config))
+            self._publish(instance)
+        return {
+            "release": self._released(),
+            "encoded": encoded,
+            "outcomes": item_outcomes(self._store),
+        }
+
+    def backfill(self, what: Scope) -> dict[str, Any] | None:
+        """Do the work of a scope and nothing else.
+
+        With encoders other than those set, their tables are built beside the present ones, and a
+        candidate that names them is made and returned; it waits for its promotion. Otherwise
+        nothing is published, and `None` is returned.
+        """
+        specs = {EmbedStep.name_of(CHANNELS[name]): spec for name, spec in what.encoders.items()}
+        config = {name: {"encoder": spec} for name, spec in specs.items()}
+        models = self._models.with_encoders(what.encoders)
+        steps = [build_step(name, self._store, models, self._settings) for name in what.steps]
+        batches = set().union(*(plan(step, what.batches).batches for step in steps))
+        with dg.DagsterInstance.get() as instance:
+            for tags in self._spans(instance, batches):
+                self._derive(instance, what.steps, tags, config)
+            if not what.encoders:
+                return None
+            release = {"hold": True, "encoders": what.encoders}
+            self._run(instance, ["release"], config={"release": release})
+        return history(self._store)[0]
+
+    def _bring_up_to_date(self, instance: dg.DagsterInstance) -> dict[str, int]:
+        """Work on every batch in which there is anything to do; returns rows by channel."""
+        steps = [build_step(name, self._store, self._models, self._settings) for name in STEPS]
+        encoded = dict.fromkeys(CHANNELS, 0)
+        for tags in self._spans(instance, pending_batches(steps, self._store)):
+            _add(encoded, self._derive(instance, STEPS, tags))
+        return encoded
+
+    def _publish(self, instance: dg.DagsterInstance) -> None:
+        if not is_current(self._store, self._models.encoders()):
+            self._run(instance, ["release"])
+
+    def _released(self) -> str | None:
+        manifest = serving(self._store)
+        return manifest.release if manifest else None
+
+    @staticmethod
+    def _spans(instance: dg.DagsterInstance, batches: Collection[str]) -> Iterator[dict[str, str]]:
+        """Return run tags for contiguous ranges of the partitions that the instance knows."""
+        if missing := sorted(set(batches) - set(instance.get_dynamic_partitions(BATCHES))):
+            instance.add_dynamic_partitions(BATCHES, in_order(missing))
+        order = {key: place for place, key in enumerate(instance.get_dynamic_partitions(BATCHES))}
+        keys = list(order)
+        places = sorted(order[batch] for batch in batches)
+        for _, run in itertools.groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
+            group = [place for _, place in run]
+            yield {_START: keys[group[0]], _END: keys[group[-1]]}
+
     def _derive(
-        self, instance: dg.DagsterInstance, assets: Sequence[str], tags: Mapping[str, str]
+        self,
+        instance: dg.DagsterInstance,
+        assets: Sequence[str],
+        tags: Mapping[str, str],
+        config: Mapping[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Derive a range of batches; items that leak fail the run, and the next goes without."""
         try:
-            return self._run(instance, assets, tags=tags)
+            return self._run(instance, assets, tags=tags, config=config)
         except LeakFound:
-            return self._run(instance, assets, tags=tags)
+            return self._run(instance, assets, tags=tags, config=config)
 
     def _run(
         self,
@@ -155,11 +220,6 @@ def _failure(result: Any) -> RunFailed:
     return kind("; ".join(messages) or "the run failed before any step")
 
 
-def _ranges(instance: dg.DagsterInstance, batches: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Group batches into contiguous ranges of the partitions that the instance knows."""
-    order = {key: place for place, key in enumerate(instance.get_dynamic_partitions("batches"))}
-    places = sorted(order[batch] for batch in batches)
-    keys = list(order)
-    for _, run in itertools.groupby(enumerate(places), key=lambda pair: pair[1] - pair[0]):
-        group = [place for _, place in run]
-        yield keys[group[0]], keys[group[-1]]
+def _add(encoded: dict[str, int], numbers: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, channel in CHANNELS.items():
+        encoded[name] += numbers[EmbedStep.name_of(channel)].get("encoded", 0)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from pipelines.errors import BadInput, IdentityMismatch, InvalidFilter, MediadexError, NotReleased
-from pipelines.releases import require
+from pipelines.releases.log import history, require
 from pipelines.search.service import SearchService, read_image
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -62,7 +62,7 @@ class SearchResponse(BaseModel):
 def create_app(settings: Settings) -> FastAPI:
     """Build the app over a home. It follows new releases by itself."""
     store = Store(settings.root)
-    service = SearchService(store)
+    service = SearchService(store, settings)
     app = FastAPI(
         title="mediadex", description="Search governed media by what they show, say and are about."
     )
@@ -88,6 +88,10 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/release", summary="What is being searched")
     def release() -> dict[str, Any]:
         return require(store).model_dump(mode="json")
+
+    @app.get("/releases", summary="What was released, refused and rolled back")
+    def releases() -> list[dict[str, Any]]:
+        return history(store)
 
     @app.get("/health", summary="Whether there is a release to search")
     def health() -> dict[str, str]:

@@ -1,49 +1,130 @@
-"""All items in memory while a source is registered: their ids, batches and origins.
+"""The catalog while one source is registered: ids, batches and origins of items.
 
 An item keeps its id and batch when its bytes or its place change; the same bytes from two places
-are one item with two origins; an item without any origin left is deleted.
+are one item with two origins; an item without any origin left is deleted. Of the table of items
+only the places of the source stay in memory; items are read when files touch them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from pipelines import outcomes
+from pipelines.attributes import attributes_of
 from pipelines.catalog import metadata
 from pipelines.errors import MediadexError
-from pipelines.recipes import digest
+from pipelines.recipes import digest, digest_json
 from pipelines.store import Store
-from pipelines.tables.facts import FactTable, equals_any, quoted
+from pipelines.tables.facts import FactTable, equals_any, quoted, select
+
+_PLACES = """
+SELECT origin['uri'] AS uri, item_id, origin['fingerprint'] AS fingerprint,
+       origin['metadata_hash'] AS metadata_hash, origin['source'] = {source} AS own
+FROM (SELECT item_id, unnest(origins) AS origin FROM items)
+WHERE origin['source'] = {source} OR origin['uri'] = {source}
+   OR starts_with(origin['uri'], {below})
+"""
+_PLACE = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("item_id", pa.string()),
+        ("fingerprint", pa.string()),
+        ("metadata_hash", pa.string()),
+        ("own", pa.bool_()),
+    ]
+)
+_SIZES = "SELECT batch, COUNT(*) AS items FROM items WHERE batch >= {today} GROUP BY batch"
+_SIZE = pa.schema([("batch", pa.string()), ("items", pa.int64())])
 
 
 class IdTaken(MediadexError):
     """A claimed id that other bytes have; whether it stays taken is seen at the next run."""
 
 
-class Catalog:
-    """The table of items, indexed by id, origin and content, with its unwritten changes."""
+class Place(NamedTuple):
+    """What is known of a uri; `own` tells whether this source registered it or an overlapping."""
 
-    def __init__(self, store: Store, batch_items: int):
+    item_id: str
+    fingerprint: str
+    metadata_hash: str
+    own: bool
+
+
+class _State(NamedTuple):
+    """An item as it was before or is after a run; `essence` is equal if nothing happened to it."""
+
+    batch: str
+    deleted: bool
+    essence: str
+
+
+class Catalog:
+    """The items that files of one source touch, with their unwritten changes."""
+
+    def __init__(self, store: Store, source: str, batch_items: int):
         self._store = store
+        self._source = source
         self._limit = batch_items
-        self._items: dict[str, dict[str, Any]] = {row["item_id"]: row for row in store.items.rows()}
-        self._by_uri: dict[str, str] = {}
-        self._by_content: dict[str, str] = {}
-        self._size: dict[str, int] = defaultdict(int)
+        self._before: dict[str, _State | None] = {}
+        self._after: dict[str, _State] = {}
+        query = _PLACES.format(source=quoted(source), below=quoted(f"{source.rstrip('/')}/"))
+        places = select(query, _PLACE, items=store.items)
+        self._places = {
+            uri: Place(*known)
+            for batch in places.to_batches()
+            for uri, *known in zip(*(column.to_pylist() for column in batch), strict=True)
+        }
+        self._begin()
+
+    def _begin(self) -> None:
+        """Drop what was read for one group of files."""
+        self._items: dict[str, dict[str, Any]] = {}
+        self._by_content: dict[str, set[str]] = defaultdict(set)
+        self._asked: set[tuple[str, str]] = set()
         self._dirty: set[str] = set()
         self._findings: dict[str, list[dict[str, Any]]] = {}
-        self._before: dict[str, dict[str, Any] | None] = {}
-        # Bytes that are known twice belong to the item that still exists.
-        for item_id, row in sorted(self._items.items(), key=lambda e: (e[1]["deleted"], e[0])):
-            self._size[row["batch"]] += 1
-            self._by_content.setdefault(row["content_hash"], item_id)
-            for origin in row["origins"]:
-                self._by_uri[origin["uri"]] = item_id
 
-    def origin(self, uri: str) -> dict[str, Any] | None:
-        """Return the stored origin at a uri, if there is one."""
-        item = self._items.get(self._by_uri.get(uri, ""))
-        return item and next(origin for origin in item["origins"] if origin["uri"] == uri)
+    @cached_property
+    def _size(self) -> dict[str, int]:
+        """Items by batch; batches of earlier days are never added to."""
+        query = _SIZES.format(today=quoted(_today()))
+        rows = select(query, _SIZE, items=self._store.items).to_pylist()
+        return defaultdict(int, {row["batch"]: row["items"] for row in rows})
+
+    def place(self, uri: str) -> Place | None:
+        """Return what is known of a uri of this source."""
+        return self._places.get(uri)
+
+    def expect(self, files: Iterable[tuple[str, str | None, Any]]) -> None:
+        """Read in one query every item that files may touch.
+
+        Files are given by uri and, where they are to be registered, content hash and claimed id.
+        """
+        asked: set[tuple[str, str]] = set()
+        for uri, content, claimed in files:
+            if place := self._places.get(uri):
+                asked.add(("item_id", place.item_id))
+            if claimed is not None:
+                asked.add(("item_id", str(claimed)))
+            if content is not None:
+                asked |= {("item_id", made) for made in _made_ids(content, uri)}
+                asked.add(("content_hash", content))
+        asked -= self._asked
+        if not asked:
+            return
+        self._asked |= asked
+        named = {
+            column: equals_any(column, (value for name, value in asked if name == column))
+            for column in ("item_id", "content_hash")
+        }
+        for row in self._store.items.rows(where=" OR ".join(named.values())):
+            # What was read before may have changed since.
+            if row["item_id"] not in self._items:
+                self._items[row["item_id"]] = row
+                self._by_content[row["content_hash"]].add(row["item_id"])
 
     def register(
         self,
@@ -58,9 +139,11 @@ class Catalog:
         claims an id that other bytes already have.
         """
         uri, content_hash = origin["uri"], content["content_hash"]
-        current = self._by_uri.get(uri)
-        item_id = self._identify(uri, current, content_hash, (described or {}).get("item_id"))
-        if current is not None and current != item_id:
+        claimed = (described or {}).get("item_id")
+        self.expect([(uri, content_hash, claimed)])
+        known = self._places.get(uri)
+        item_id = self._identify(uri, known and known.item_id, content_hash, claimed)
+        if known is not None and known.item_id != item_id:
             self.forget(uri)
         item = self._touch(item_id)
         others = [entry for entry in item["origins"] if entry["uri"] != uri]
@@ -69,21 +152,22 @@ class Catalog:
         if described or (described is not None and not silent):
             item |= metadata.columns(described)
             self._findings[item_id] = findings
-        if self._by_content.get(item.get("content_hash", "")) == item_id:
-            del self._by_content[item["content_hash"]]
+        self._by_content[item.get("content_hash", "")].discard(item_id)
+        self._by_content[content_hash].add(item_id)
         item |= content
         item |= {
             "origins": sorted([*others, dict(origin)], key=lambda entry: entry["uri"]),
             "deleted": False,
             "updated_at": outcomes.now(),
         }
-        self._by_uri[uri] = item_id
-        self._by_content[content_hash] = item_id
+        own = origin["source"] == self._source
+        self._places[uri] = Place(item_id, origin["fingerprint"], origin["metadata_hash"], own)
 
     def _touch(self, item_id: str) -> dict[str, Any]:
         """Return an item to be changed, made if need be, and remember how it was."""
         item = self._items.get(item_id)
-        self._before.setdefault(item_id, item and dict(item))
+        if item_id not in self._before:
+            self._before[item_id] = _state(item) if item else None
         self._dirty.add(item_id)
         if item is None:
             batch = self._next_batch()
@@ -98,23 +182,19 @@ class Catalog:
         return item
 
     def changes(self) -> dict[str, str]:
-        """Return what happened to items since they were read: `new`, `changed` or `deleted`."""
+        """Return what was written of items in this run: `new`, `changed` or `deleted`."""
         found = {
-            item_id: _change(row, self._items[item_id]) for item_id, row in self._before.items()
+            item_id: _change(self._before[item_id], after) for item_id, after in self._after.items()
         }
         return {item_id: change for item_id, change in found.items() if change}
 
-    def batches(self, item_ids: Iterable[str]) -> set[str]:
-        """Return the batches that the items belong to."""
-        return {self._items[item_id]["batch"] for item_id in item_ids}
+    def batches(self, changed: Iterable[str]) -> set[str]:
+        """Return the batches that changed items belong to."""
+        return {self._after[item_id].batch for item_id in changed}
 
-    def of_source(self, source: str) -> set[str]:
-        """Return the ids of the items that have an origin in a source."""
-        return {
-            item_id
-            for item_id, item in self._items.items()
-            if any(origin["source"] == source for origin in item["origins"])
-        }
+    def registered(self) -> set[str]:
+        """Return the ids of the items that have an origin in this source."""
+        return {place.item_id for place in self._places.values() if place.own}
 
     def _identify(self, uri: str, current: str | None, content: str, claimed: Any) -> str:
         if claimed is not None:
@@ -130,14 +210,15 @@ class Catalog:
             item = self._items[current]
             if len(item["origins"]) == 1 or item["content_hash"] == content:
                 return current
-        if content in self._by_content:
-            return self._by_content[content]
-        item_id = content[:16]
-        return item_id if item_id not in self._items else digest(content, uri)[:16]
+        if equal := self._by_content[content]:
+            # Bytes that are known twice belong to the item that still exists.
+            return min(equal, key=lambda item_id: (self._items[item_id]["deleted"], item_id))
+        short, long = _made_ids(content, uri)
+        return short if short not in self._items else long
 
     def _next_batch(self) -> str:
         """Return today's newest batch while it has room, else a new one."""
-        today = outcomes.now().date().isoformat()
+        today = _today()
         batches = (name for name in self._size if name.startswith(today))
         batch = max(batches, key=lambda name: (len(name), name), default=f"{today}.000")
         if self._size.get(batch, 0) >= self._limit:
@@ -146,77 +227,83 @@ class Catalog:
 
     def forget(self, uri: str) -> None:
         """Take an origin from its item, which is deleted if it was the last."""
-        item = self._touch(self._by_uri.pop(uri))
+        self.expect([(uri, None, None)])
+        item = self._touch(self._places.pop(uri).item_id)
         item["origins"] = [origin for origin in item["origins"] if origin["uri"] != uri]
         item["deleted"] = not item["origins"]
         item["updated_at"] = outcomes.now()
 
-    def vanished(self, source: str, present: set[str], unreadable: Iterable[str]) -> list[str]:
-        """Return the uris of a source that are not present, save at or below unreadable places."""
+    def vanished(self, present: set[str], unreadable: Iterable[str]) -> list[str]:
+        """Return the uris of this source that are not present, save below unreadable places."""
         unknown = tuple(f"{uri.rstrip('/')}/" for uri in unreadable)
         return sorted(
-            origin["uri"]
-            for item in self._items.values()
-            for origin in item["origins"]
-            if origin["source"] == source
-            and origin["uri"] not in present
-            and not f"{origin['uri']}/".startswith(unknown)
+            uri
+            for uri, place in self._places.items()
+            if place.own and uri not in present and not f"{uri}/".startswith(unknown)
         )
 
     def flush(self) -> None:
-        """Write every change, batch by batch.
+        """Write every change.
 
         Texts come before items: an item on record is one whose metadata has been written.
         """
-        batches: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for item_id in sorted(self._dirty):
-            batches[self._items[item_id]["batch"]].append(self._items[item_id])
-        for batch, items in sorted(batches.items()):
-            described = [
-                item["item_id"]
-                for item in items
-                if item["deleted"] or item["item_id"] in self._findings
-            ]
-            findings = [
-                {**finding, "item_id": item["item_id"], "batch": batch}
-                for item in items
-                if not item["deleted"]
-                for finding in self._findings.get(item["item_id"], [])
-            ]
-            _replace(self._store.findings, batch, described, findings, "metadata")
-            texts = [text for item in items for text in metadata.texts(item)]
-            ids = [item["item_id"] for item in items]
-            _replace(self._store.texts, batch, ids, texts, "meta")
-            _replace(self._store.items, batch, ids, items)
-        self._dirty.clear()
-        self._findings.clear()
+        items = [self._items[item_id] for item_id in sorted(self._dirty)]
+        for item in items:
+            item["attributes_hash"] = None if item["deleted"] else attributes_of(item).key
+        described = [item for item in items if item["deleted"] or item["item_id"] in self._findings]
+        findings = [
+            {**finding, "item_id": item["item_id"], "batch": item["batch"]}
+            for item in described
+            if not item["deleted"]
+            for finding in self._findings[item["item_id"]]
+        ]
+        texts = [text for item in items for text in metadata.texts(item)]
+        _replace(self._store.findings, described, findings, "metadata")
+        _replace(self._store.texts, items, texts, "meta")
+        _replace(self._store.items, items, items)
+        self._after |= {item["item_id"]: _state(item) for item in items}
+        self._begin()
+
+
+def _today() -> str:
+    return outcomes.now().date().isoformat()
+
+
+def _made_ids(content: str, uri: str) -> tuple[str, str]:
+    """Return the id that new bytes get, and the one that they get where it is in use."""
+    return content[:16], digest(content, uri)[:16]
 
 
 def _replace(
     table: FactTable,
-    batch: str,
-    ids: Iterable[str],
-    rows: list[dict[str, Any]],
+    items: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     source: str | None = None,
 ) -> None:
-    where = f"batch = {quoted(batch)} AND {equals_any('item_id', ids)}"
+    """Replace what a table has of some items; by their batches most of its files are passed by."""
+    if not items:
+        return
+    where = " AND ".join(
+        equals_any(column, {item[column] for item in items}) for column in ("batch", "item_id")
+    )
     if source:
         where += f" AND source = {quoted(source)}"
     if rows or table.read(["batch"], where).num_rows:
         table.replace(where, rows)
 
 
-def _change(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str | None:
+def _state(item: Mapping[str, Any]) -> _State:
+    """Return the state of an item; nothing of it is a file's time stamp or made from the rest."""
+    left_out = {"origins", "updated_at", "attributes_hash"}
+    said = {key: value for key, value in item.items() if key not in left_out}
+    places = [(origin["uri"], origin["source"]) for origin in item["origins"]]
+    return _State(item["batch"], item["deleted"], digest_json([said, places]))
+
+
+def _change(before: _State | None, after: _State) -> str | None:
     """Tell what happened to an item; `None` where nothing but a file's time stamp differs."""
-
-    def essence(item: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            **{key: value for key, value in item.items() if key not in {"origins", "updated_at"}},
-            "places": [(origin["uri"], origin["source"]) for origin in item["origins"]],
-        }
-
-    if before is None or before["deleted"]:
-        return None if after["deleted"] else "new"
-    if after["deleted"]:
+    if before is None or before.deleted:
+        return None if after.deleted else "new"
+    if after.deleted:
         return "deleted"
-    return None if essence(before) == essence(after) else "changed"
+    return None if before.essence == after.essence else "changed"

@@ -6,8 +6,7 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Any
 
 import fsspec
@@ -82,6 +81,12 @@ class Source:
         problems: list[Problem] = []
         metadata: dict[str, dict[str, Any]] = {}
         doubtful: list[str] = []
+
+        def described(path: str) -> dict[str, Any] | None:
+            unknown = path not in metadata and path.startswith(tuple(doubtful))
+            return None if unknown else metadata.get(path, {})
+
+        # A row describes files of its folder or of those in it, which come later.
         for folder, files in self._folders(problems, locate(exclude)[1] if exclude else None):
             rows, complete = self._metadata(folder, files, problems)
             metadata |= rows
@@ -89,19 +94,13 @@ class Source:
                 doubtful.append(f"{folder.rstrip('/')}/")
             for name, info in files.items():
                 if not _is_sidecar(name):
-                    self._add(info, found, problems)
+                    self._add(info, described, found, problems)
         paths = {file.path for file in found}
         problems.extend(
             Problem(self._uri(path), "metadata names this file, but it is not there", True)
             for path in sorted(metadata.keys() - paths)
         )
-
-        def described(path: str) -> dict[str, Any] | None:
-            unknown = path not in metadata and path.startswith(tuple(doubtful))
-            return None if unknown else metadata.get(path, {})
-
-        with_rows = (replace(file, metadata=described(file.path)) for file in found)
-        return sorted(with_rows, key=lambda file: file.uri), problems
+        return sorted(found, key=lambda file: file.uri), problems
 
     @property
     def folder_url(self) -> str:
@@ -164,10 +163,17 @@ class Source:
                 rows[f"{folder.rstrip('/')}/{named}"] = row
         return rows, len(problems) == before
 
-    def _add(self, info: Mapping[str, Any], found: list[Found], problems: list[Problem]) -> None:
+    def _add(
+        self,
+        info: Mapping[str, Any],
+        described: Callable[[str], dict[str, Any] | None],
+        found: list[Found],
+        problems: list[Problem],
+    ) -> None:
         path = info["name"]
-        uri = self._uri(path)
-        if uri != self.files.unstrip_protocol(path):
+        raw = self.files.unstrip_protocol(path)
+        uri = _printable(raw)
+        if uri != raw:
             problems.append(Problem(uri, "its name is not valid UTF-8; rename the file", True))
             return
         try:
@@ -187,7 +193,7 @@ class Source:
         else:
             name = path.removeprefix(self.root).lstrip("/")
             size = int(info.get("size") or 0)
-            found.append(Found(uri, path, name, size, _fingerprint(info), None))
+            found.append(Found(uri, path, name, size, _fingerprint(info), described(path)))
 
 
 # What a file system tells of a file that changes with its bytes; `created` is ctime on a disk,
@@ -200,7 +206,7 @@ def _fingerprint(info: Mapping[str, Any]) -> str:
 
 
 def _is_sidecar(name: str) -> bool:
-    return name in METADATA_FILES or PurePosixPath(name).suffix.lower() in _SUBTITLES
+    return name in METADATA_FILES or posixpath.splitext(name)[1].lower() in _SUBTITLES
 
 
 def _printable(text: str) -> str:

@@ -3,9 +3,9 @@
 A finding says what kind of thing lies where, never its value.
 """
 
-import hashlib
 import ipaddress
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from itertools import pairwise
 from typing import Any
 
 from pipelines.models.protocols import Identity
+from pipelines.privacy import names
 from pipelines.privacy.names import fold, gazetteer
+from pipelines.versions import code_version
 
 PATTERN_ENTITIES = (
     "CREDIT_CARD",
@@ -29,7 +31,6 @@ PATTERN_ENTITIES = (
 
 ENTITIES = ("ADDRESS", "PERSON", *PATTERN_ENTITIES)
 
-_POLICY = "1"  # raise it when what is found changes other than through patterns and names
 _THRESHOLD = 0.4
 _MASKED = re.compile(f"<(?:{'|'.join(ENTITIES)})>")
 # What stands for a mask while searching: no pattern reaches over an empty line.
@@ -66,16 +67,11 @@ class Detector:
 
     @cached_property
     def identity(self) -> Identity:
-        """The version of Presidio and of everything that decides what is found."""
-        digest = hashlib.sha256(gazetteer().digest.encode())
-        for rule in _RULES:
-            digest.update(f"{rule.entity}\t{rule.pattern}\t{rule.score}\n".encode())
-        for pattern in (_TITLED, _LABELLED, _FILIATION, _TOKEN, _SYLLABLE):
-            digest.update(pattern.pattern.encode())
+        """The versions of Presidio, of the rules here and of the lists of names."""
         return Identity(
             name="presidio",
-            revision=f"{version('presidio-analyzer')}+{_POLICY}",
-            weights=digest.hexdigest(),
+            revision=f"{version('presidio-analyzer')}+{code_version('detector', CODE)}",
+            weights=gazetteer().digest,
             preprocessing=f"{','.join(sorted(self.entities))}; threshold {_THRESHOLD}",
             dimension=0,
             dtype="",
@@ -549,3 +545,7 @@ def _build() -> Any:
         recognizers=[*recognizers, People(["PERSON"], name="PERSON")], supported_languages=["en"]
     )
     return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
+
+
+CODE = (sys.modules[__name__], names)
+"""The code that decides what is found."""

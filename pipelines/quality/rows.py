@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines.channels import CHANNELS
 from pipelines.errors import ResidualFinding
-from pipelines.releases import Manifest, latest
+from pipelines.models.suite import ModelSuite
+from pipelines.quality.coverage import COVERAGE
+from pipelines.quality.coverage import coverage as coverage_of
+from pipelines.releases.log import serving
+from pipelines.status import failed_share
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable, equals_any, quoted
 from pipelines.tables.schemas import ITEMS
@@ -67,6 +70,13 @@ def _measured(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([*columns, pa.array(norms, from_pandas=True)], schema=schema)
 
 
+def failures(store: Store, models: ModelSuite) -> pa.Table:
+    """Read, for each step, how many of its rows failed and their share."""
+    columns = [("step", pa.string()), ("failed", pa.int64()), ("rows", pa.int64())]
+    schema = pa.schema([*columns, ("share", pa.float64())])
+    return pa.Table.from_pylist(failed_share(store, models), schema)
+
+
 def passages(table: SearchTable) -> pa.Table:
     """Read passages."""
     columns = ["key", "source", "text", "recipe"]
@@ -78,53 +88,7 @@ def passages(table: SearchTable) -> pa.Table:
 def coverage(store: Store) -> pa.Table:
     """Return, by step and channel, how many items should have a row and what share of them does.
 
-    Channels are counted as the latest release has them; without one the table is empty.
+    Channels are counted as the serving release has them; without one the table is empty.
     """
-    rows = []
-    manifest = latest(store)
-    if manifest is not None:
-        expected, found = _expected(store), _found(store, manifest)
-        rows = [
-            {
-                "name": name,
-                "items": len(items),
-                "share": len(items & found[name]) / len(items) if items else 1.0,
-            }
-            for name, items in expected.items()
-        ]
-    columns = [("name", pa.string()), ("items", pa.int64()), ("share", pa.float64())]
-    return pa.Table.from_pylist(rows, pa.schema(columns))
-
-
-def _expected(store: Store) -> dict[str, set[str]]:
-    """Return the items that should have a row: what is live and was not refused for a reason."""
-    refused = "step = 'redacted_media' AND status IN ('quarantined', 'skipped')"
-    alive = _ids(store.items.read(["item_id"], "deleted = false"))
-    expected = {"redacted_media": alive - _ids(store.outcomes.read(["item_id"], refused))}
-    for name, channel in CHANNELS.items():
-        if channel.encoder == "image":
-            found = store.segments.read(["item_id"], "derivative IS NOT NULL")
-        else:
-            sources = equals_any("source", channel.sources)
-            found = store.texts.read(["item_id"], f"text <> '' AND {sources}")
-        expected[name] = alive & _ids(found)
-    return expected
-
-
-def _found(store: Store, manifest: Manifest) -> dict[str, set[str]]:
-    """Return the items that do have one."""
-    import lancedb
-
-    found = {"redacted_media": _ids(store.segments.read(["item_id"]))}
-    database = lancedb.connect(store.search_root, storage_options=store.storage_options)
-    for name in CHANNELS:
-        found[name] = set()
-        if version := manifest.channels.get(name):
-            table = database.open_table(version.table)
-            table.checkout(version.version)
-            found[name] = _ids(table.search().select(["item_id"]).to_arrow())
-    return found
-
-
-def _ids(table: pa.Table) -> set[str]:
-    return set(table["item_id"].to_pylist())
+    manifest = serving(store)
+    return coverage_of(store, manifest) if manifest else COVERAGE.empty_table()

@@ -79,6 +79,17 @@ def subjects() -> list[Subject]:
             lambda store, _: [getattr(store, name).version for name in ("releases", *_FACTS)],
             required=True,
         ),
+        Subject(
+            "release",
+            "failures",
+            "Of each step's rows at most 0.1 % failed; above 0.5 % the check fails.",
+            suites.failures_suite,
+            rows.failures,
+            lambda store, models: [
+                *(getattr(store, name).version for name in _FACTS),
+                *(_version(table) for table in _searched(store, models)),
+            ],
+        ),
     ]
 
 
@@ -105,6 +116,12 @@ def _of_channel(channel: Channel) -> Subject:
         lambda *home: rows.vectors(table(*home)),
         lambda *home: [table(*home).name, _version(table(*home))],
     )
+
+
+def _searched(store: Store, models: ModelSuite) -> list[SearchTable]:
+    encoders = models.encoders()
+    channels = [store.channel(name, choice.identity) for name, choice in encoders.items()]
+    return [*channels, store.passages]
 
 
 def _version(table: SearchTable) -> int | None:

@@ -162,6 +162,20 @@ def coverage_suite() -> "ExpectationSuite":
     )
 
 
+def failures_suite() -> "ExpectationSuite":
+    """Few rows fail: at each step at most one in a thousand, and never five."""
+    gxe = _gxe()
+    return _suite(
+        "failures",
+        gxe.ExpectColumnValuesToBeBetween(
+            column="share", max_value=0.001, severity="warning", description="at most 0.1 % failed"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="share", max_value=0.005, severity="critical", description="at most 0.5 % failed"
+        ),
+    )
+
+
 def _gxe() -> Any:
     import great_expectations.expectations as gxe
 

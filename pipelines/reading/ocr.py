@@ -8,6 +8,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from pipelines.errors import BadInput, MediadexError
 from pipelines.models.protocols import Identity
+from pipelines.versions import code_version
 
 Box = tuple[int, int, int, int]
 
@@ -116,7 +118,7 @@ class TesseractReader:
             digest.update(trained.read_bytes())
         return Identity(
             name="tesseract",
-            revision=_tesseract("--version").split()[1],
+            revision=f"{_tesseract('--version').split()[1]}+{code_version('reader', CODE)}",
             weights=digest.hexdigest(),
             preprocessing=(
                 f"{self.languages}; grey, full contrast; psm 4 at 2x (side at most {_SIDE}); from"
@@ -257,3 +259,7 @@ def _missing() -> MediadexError:
     return MediadexError(
         "The tesseract program is not installed: run `make setup`, or install tesseract-ocr"
     )
+
+
+CODE = (sys.modules[__name__],)
+"""The code that decides what is read, beside Tesseract."""

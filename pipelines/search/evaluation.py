@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import BadInput
-from pipelines.releases import require
+from pipelines.releases.manifest import Manifest
 from pipelines.search.fusion import BM25
+from pipelines.search.hidden import Hidden
 from pipelines.search.metrics import mean_metrics, ranking_metrics
 from pipelines.search.searcher import Query, Searcher
-from pipelines.search.service import read_image
+from pipelines.search.service import SearchService, View, read_image
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -46,22 +47,34 @@ def read_queries(path: Path) -> list[Labelled]:
 
 
 async def evaluate(store: Store, queries: Sequence[Labelled], settings: Settings) -> dict[str, Any]:
-    """Return mean metrics of the fused ranking and of each channel alone.
+    """Return mean metrics of the serving release: of the fused ranking and of each channel alone.
 
     Raises BadInput for a query whose relevant items are none of the index.
     """
-    manifest = require(store)
-    searcher = Searcher(store, manifest)
+    return await _measure(await SearchService(store, settings).view(), store, queries, settings)
+
+
+async def evaluate_release(
+    store: Store, manifest: Manifest, queries: Sequence[Labelled], settings: Settings
+) -> dict[str, Any]:
+    """Return what `evaluate` does, of any release."""
+    view = View(Searcher(store, manifest), Hidden(store, settings).look())
+    return await _measure(view, store, queries, settings)
+
+
+async def _measure(
+    view: View, store: Store, queries: Sequence[Labelled], settings: Settings
+) -> dict[str, Any]:
     names = _item_names(store)
     rankings: dict[str, list[dict[str, float]]] = {"fused": []}
     for labelled in queries:
         relevant = _resolve(labelled, names)
         image = read_image(labelled.image.read_bytes(), settings) if labelled.image else None
         query = Query(labelled.text, image, _DEPTH)
-        for name, ranked in (await searcher.rankings(query)).items():
+        for name, ranked in (await view.searcher.rankings(query, view.hidden)).items():
             rankings.setdefault(name, []).append(ranking_metrics(ranked, relevant))
     return {
-        "release": manifest.release,
+        "release": view.searcher.manifest.release,
         "queries": len(queries),
         "fused": mean_metrics(rankings.pop("fused")),
         "channels": {

@@ -16,7 +16,7 @@ from pipelines.channels import CHANNELS
 from pipelines.models import factory
 from pipelines.models.batching import ensure_identity
 from pipelines.models.protocols import Identity, ImageEncoder, TextEncoder
-from pipelines.releases import ChannelVersion, Manifest
+from pipelines.releases.manifest import ChannelVersion, Manifest
 from pipelines.search import calibration
 from pipelines.search.filters import compile_filter
 from pipelines.search.fusion import BM25, Scored, fuse, weights
@@ -24,8 +24,8 @@ from pipelines.store import Store
 from pipelines.tables.facts import equals_any
 
 CANDIDATES = 200
-_NPROBES = 20
-_REFINE = 2
+NPROBES = 20
+REFINE = 2
 _TIMEOUT = dt.timedelta(seconds=10)
 _PLACE = ["item_id", "uri", "title", "kind", "segment", "page", "start_s", "end_s"]
 
@@ -74,9 +74,13 @@ class Searcher:
         self.tables: dict[str, Any] = {}
         self._opening = asyncio.Lock()
 
-    async def search(self, query: Query) -> Answer:
-        """Answer one query; raises InvalidFilter for a filter that is not allowed."""
-        where = compile_filter(query.where) if query.where else None
+    async def search(self, query: Query, hidden: str | None = None) -> Answer:
+        """Answer one query without the rows for which the condition `hidden` does not hold.
+
+        Raises InvalidFilter for a filter that is not allowed.
+        """
+        asked = compile_filter(query.where) if query.where else None
+        where = " AND ".join(f"({part})" for part in (asked, hidden) if part) or None
         return await self.ranked(query, await asyncio.to_thread(self.encode, query), where)
 
     async def ranked(
@@ -86,9 +90,9 @@ class Searcher:
         hits = await self.hits(vectors, query.text, where, max(CANDIDATES, 4 * query.k))
         return self._rank(query, hits)
 
-    async def rankings(self, query: Query) -> dict[str, list[str]]:
+    async def rankings(self, query: Query, hidden: str | None = None) -> dict[str, list[str]]:
         """Return item ids, best first, by the fused score and by every channel alone."""
-        hits = await self.hits(self.encode(query), query.text, None, max(CANDIDATES, query.k))
+        hits = await self.hits(self.encode(query), query.text, hidden, max(CANDIDATES, query.k))
         alone = {
             name: sorted(items, key=lambda item: (-items[item].value, item))[: query.k]
             for name, items in hits.items()
@@ -188,6 +192,22 @@ class Searcher:
                 await tables[name].checkout(version)
             self.tables = tables
 
+    async def warm(self) -> None:
+        """Open every table, load every encoder, and ask each table once.
+
+        Raises IdentityMismatch or ModelUnavailable where the release's models cannot be had.
+        """
+        await self.open()
+        encoders = [
+            await asyncio.to_thread(_encoder, name, version)
+            for name, version in self.manifest.channels.items()
+        ]
+        asked = [
+            self._nearest(name, np.ones(encoder.identity.dimension, np.float32), None, 1)
+            for name, encoder in zip(self.manifest.channels, encoders, strict=True)
+        ]
+        await asyncio.gather(*asked, *([self._match("a", None, 1)] if BM25 in self.tables else []))
+
     async def _nearest(
         self, name: str, vector: np.ndarray, where: str | None, depth: int | None
     ) -> dict[str, Hit]:
@@ -197,7 +217,7 @@ class Searcher:
         if depth is None:
             query = query.bypass_vector_index()
         elif self.manifest.channels[name].indexed:
-            query = query.nprobes(_NPROBES).refine_factor(_REFINE)
+            query = query.nprobes(NPROBES).refine_factor(REFINE)
         query = query.limit(min(depth, rows) if depth else rows).select([*_PLACE, "_distance"])
         if where:
             query = query.where(where)

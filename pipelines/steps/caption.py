@@ -1,22 +1,23 @@
 """Captions of redacted pictures and pages, one row of text each."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
-from pipelines.attributes import live
 from pipelines.models.batching import in_batches
 from pipelines.models.protocols import Captioner
 from pipelines.recipes import digest
 from pipelines.settings import Settings
-from pipelines.steps.runner import Existing, Input
+from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.facts import equals_any, quoted, select
+from pipelines.versions import step_version
 
-VERSION = "1"
 SOURCE = "caption"
 
 
@@ -24,31 +25,50 @@ class CaptionStep:
     """Describe every derivative with the caption model."""
 
     name = "captions"
+    bounds = ""
     loads_ahead = True
+    accelerated = True
 
     def __init__(self, store: Store, captioner: Captioner, settings: Settings):
         self.store = store
         self._captioner = captioner
         self._settings = settings
 
-    def inputs(self, batch: str | None) -> list[Input]:
-        """Return one input per derivative."""
-        return [
-            Input(
-                key=f"{row['key']}@{SOURCE}",
-                item_id=row["item_id"],
-                batch=row["batch"],
-                recipe=digest(SOURCE, VERSION, row["derivative"], self._captioner.identity.key),
-                payload=row,
-            )
-            for row in derivatives(self.store, batch)
-        ]
+    @property
+    def model(self) -> str:
+        """Key of the caption model."""
+        return self._captioner.identity.key
 
-    def existing(self, batch: str | None) -> dict[str, tuple[str, Existing]]:
+    def state(self) -> None:
+        """Nothing: its rows are in Delta tables."""
+
+    @property
+    def version(self) -> str:
+        """Version of code and model."""
+        return step_version(self.name, CODE, self._captioner.identity)
+
+    def wanted(self, batches: Collection[str] | None) -> pa.Table:
+        """Return one row per derivative."""
+        rows = derivatives(self.store, self.version, batches)
+        keys = pc.binary_join_element_wise(rows["key"], SOURCE, "@")
+        rows = rows.set_column(0, "key", keys)
+        # Captions keep no copy of attributes.
+        return rows.set_column(4, "attributes_hash", pa.array([""] * len(rows), pa.string()))
+
+    def existing(self, batches: Collection[str] | None) -> pa.Table:
         """Return the recipes of the captions on record."""
-        where = f"source = {quoted(SOURCE)}" + (f" AND batch = {quoted(batch)}" if batch else "")
-        rows = self.store.texts.rows(["key", "batch", "recipe"], where)
-        return {row["key"]: (row["batch"], Existing(row["recipe"])) for row in rows}
+        return select(
+            "SELECT key, batch, recipe, '' AS attributes_hash"
+            f" FROM texts WHERE source = {quoted(SOURCE)} AND {within(batches)}",
+            EXISTING,
+            texts=self.store.texts,
+        )
+
+    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+        """Return the segments that captions describe."""
+        rows = segments_of(self.store, batch)
+        found = {f"{row['key']}@{SOURCE}": row for row in rows}
+        return {key: row for key, row in found.items() if key in keys}
 
     def load(self, work: Input) -> Any:
         """Decode a derivative into the model's input."""
@@ -83,22 +103,37 @@ class CaptionStep:
         self.store.texts.replace(where, rows)
 
     def refresh(self, unchanged: Sequence[Input]) -> None:
-        """Captions copy no attributes."""
+        """Nothing to rewrite: captions keep no copy of attributes."""
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete captions."""
         self.store.texts.replace(equals_any("key", keys), [])
 
 
-def derivatives(store: Store, batch: str | None) -> list[dict[str, Any]]:
-    """Return the segments of live items that have a picture, in stable order."""
-    columns = ["key", "item_id", "batch", "segment", "page", "start_s", "end_s", "derivative"]
-    where = "derivative IS NOT NULL" + (f" AND batch = {quoted(batch)}" if batch else "")
-    alive = set(store.items.read(["item_id"], live(batch))["item_id"].to_pylist())
-    rows = [row for row in store.segments.rows(columns, where) if row["item_id"] in alive]
-    return sorted(rows, key=lambda row: row["key"])
+def derivatives(store: Store, version: str, batches: Collection[str] | None) -> pa.Table:
+    """Return what a step wants that makes one row of each picture of each live item (`WANTED`)."""
+    return select(
+        f"SELECT s.key, s.item_id, s.batch, '{version}-' || s.derivative AS recipe,"
+        " i.attributes_hash"
+        " FROM segments s JOIN items i ON s.item_id = i.item_id"
+        " WHERE NOT i.deleted AND s.derivative IS NOT NULL"
+        f" AND {within(batches, 's.batch')} AND {within(batches, 'i.batch')}",
+        WANTED,
+        segments=store.segments,
+        items=store.items,
+    )
+
+
+def segments_of(store: Store, batch: str) -> list[dict[str, Any]]:
+    """Return the segments of a batch that have a picture."""
+    columns = ["key", "item_id", "segment", "page", "start_s", "end_s", "derivative"]
+    return store.segments.rows(columns, f"derivative IS NOT NULL AND batch = {quoted(batch)}")
 
 
 def open_blob(store: Store, name: str) -> Image.Image:
     """Open a derivative; its pixels are decoded when first needed."""
     return Image.open(io.BytesIO(store.blobs.get(name)))
+
+
+CODE = (CaptionStep.load, CaptionStep.compute, open_blob)
+"""The code that decides what a caption says, beside the model."""

@@ -1,38 +1,61 @@
 """Vectors of one channel in its LanceDB table, and redacted passages in theirs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from pipelines.attributes import Attributes, read_attributes
+import pyarrow as pa
+
+from pipelines.attributes import read_attributes
 from pipelines.channels import PASSAGE_SOURCES, Channel
 from pipelines.models.batching import encode_in_batches, ensure_width
 from pipelines.models.protocols import ImageEncoder, TextEncoder
-from pipelines.recipes import digest
 from pipelines.settings import Settings
-from pipelines.steps.caption import derivatives, open_blob
-from pipelines.steps.runner import Existing, Input
+from pipelines.steps.caption import derivatives, open_blob, segments_of
+from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.facts import equals_any, quoted, select
 from pipelines.tables.vectors import SearchTable
+from pipelines.versions import step_version
 
-VERSION = "1"
+_FEW = 50
 
 
 class _SearchStep:
     """What is common to rows in LanceDB: keyed, with copied attributes."""
 
     loads_ahead = True
+    bounds = ""
+    accelerated: bool
     name: str
     store: Store
     table: SearchTable
 
-    def existing(self, batch: str | None) -> dict[str, tuple[str, Existing]]:
+    def state(self) -> tuple[str, int | None]:
+        """Return name and version of the table."""
+        opened = self.table.open()
+        return self.table.name, None if opened is None else opened.version
+
+    def existing(self, batches: Collection[str] | None) -> pa.Table:
         """Return the recipes of the rows on record."""
-        rows = self.table.rows(["key", "batch", "recipe", "attributes_hash"], batch)
+        where = None if batches is None else within(batches)
+        return self.table.read(EXISTING.names, where).select(EXISTING.names)
+
+    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+        """Return segment or text, and the attributes of its item, of each row."""
+        rows = [row for row in self._sources(batch) if row["key"] in keys]
+        items = {row["item_id"] for row in rows}
+        where = f"batch = {quoted(batch)}"
+        if len(items) < _FEW:
+            where += f" AND {equals_any('item_id', items)}"
+        attributes = read_attributes(self.store, where)
         return {
-            row["key"]: (row["batch"], Existing(row["recipe"], row["attributes_hash"]))
+            row["key"]: (row, attributes[row["item_id"]])
             for row in rows
+            if row["item_id"] in attributes
         }
+
+    def _sources(self, batch: str) -> list[dict[str, Any]]:
+        raise NotImplementedError
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete rows."""
@@ -57,6 +80,8 @@ class _SearchStep:
 class EmbedStep(_SearchStep):
     """Encode the rows of one channel."""
 
+    accelerated = True
+
     def __init__(
         self,
         channel: Channel,
@@ -76,14 +101,26 @@ class EmbedStep(_SearchStep):
         """Return the name of a channel's step."""
         return f"{channel.name}_embeddings"
 
-    def inputs(self, batch: str | None) -> list[Input]:
-        """Return one input per derivative or redacted text of the channel."""
-        attributes = read_attributes(self.store, batch)
+    @property
+    def model(self) -> str:
+        """Key of the encoder."""
+        return self._encoder.identity.key
+
+    @property
+    def version(self) -> str:
+        """Version of code and encoder."""
+        return step_version("embeddings", CODE, self._encoder.identity)
+
+    def wanted(self, batches: Collection[str] | None) -> pa.Table:
+        """Return one row per derivative or redacted text of the channel."""
         if self.channel.encoder == "image":
-            rows = derivatives(self.store, batch)
-            return _inputs(rows, "derivative", self._encoder.identity.key, attributes)
-        rows = _texts(self.store, batch, self.channel.sources)
-        return _inputs(rows, "text_hash", self._encoder.identity.key, attributes)
+            return derivatives(self.store, self.version, batches)
+        return _texts(self.store, self.version, self.channel.sources, batches)
+
+    def _sources(self, batch: str) -> list[dict[str, Any]]:
+        if self.channel.encoder == "image":
+            return segments_of(self.store, batch)
+        return _texts_of(self.store, batch, self.channel.sources)
 
     def load(self, work: Input) -> Any:
         """Decode a derivative into the model's input; texts are there already."""
@@ -126,15 +163,24 @@ class PassageStep(_SearchStep):
     """Put every redacted text that someone wrote where BM25 finds it."""
 
     name = "passages"
+    model = ""
+    accelerated = False
 
     def __init__(self, store: Store):
         self.store = store
         self.table = store.passages
 
-    def inputs(self, batch: str | None) -> list[Input]:
-        """Return one input per redacted text."""
-        rows = _texts(self.store, batch, PASSAGE_SOURCES)
-        return _inputs(rows, "text_hash", self.name, read_attributes(self.store, batch))
+    @property
+    def version(self) -> str:
+        """Version of the code."""
+        return step_version(self.name, PASSAGE_CODE)
+
+    def wanted(self, batches: Collection[str] | None) -> pa.Table:
+        """Return one row per redacted text."""
+        return _texts(self.store, self.version, PASSAGE_SOURCES, batches)
+
+    def _sources(self, batch: str) -> list[dict[str, Any]]:
+        return _texts_of(self.store, batch, PASSAGE_SOURCES)
 
     def load(self, work: Input) -> Any:
         """Return the text."""
@@ -158,34 +204,31 @@ class PassageStep(_SearchStep):
         self.commit(unchanged, [self.load(work) for work in unchanged])
 
 
-def _texts(store: Store, batch: str | None, sources: Sequence[str]) -> list[dict[str, Any]]:
-    columns = ["key", "item_id", "batch", "segment", "source", "text", "text_hash", "page"]
-    conditions = ["text <> ''", equals_any("source", sources)]
-    if batch:
-        conditions.append(f"batch = {quoted(batch)}")
-    rows = store.texts.rows([*columns, "start_s", "end_s"], " AND ".join(conditions))
-    # An item without segments did not pass redaction: not even its metadata may be found.
-    where = f"batch = {quoted(batch)}" if batch else None
-    passed = set(store.segments.read(["item_id"], where)["item_id"].to_pylist())
-    return sorted((row for row in rows if row["item_id"] in passed), key=lambda row: row["key"])
+def _texts(
+    store: Store, version: str, sources: Sequence[str], batches: Collection[str] | None
+) -> pa.Table:
+    """Return one wanted row for each text of some sources (`WANTED`).
+
+    An item without segments did not pass redaction: not even its metadata may be found.
+    """
+    return select(
+        f"SELECT t.key, t.item_id, t.batch, '{version}-' || t.text_hash AS recipe,"
+        " i.attributes_hash FROM texts t JOIN items i ON t.item_id = i.item_id"
+        f" WHERE NOT i.deleted AND t.text <> '' AND {equals_any('t.source', sources)}"
+        f" AND {within(batches, 't.batch')} AND {within(batches, 'i.batch')}"
+        f" AND t.item_id IN (SELECT item_id FROM segments WHERE {within(batches)})",
+        WANTED,
+        texts=store.texts,
+        items=store.items,
+        segments=store.segments,
+    )
 
 
-def _inputs(
-    rows: Sequence[Mapping[str, Any]],
-    made_from: str,
-    identity: str,
-    attributes: Mapping[str, Attributes],
-) -> list[Input]:
-    """Return the inputs for the rows of live items; `made_from` names the hash they depend on."""
-    return [
-        Input(
-            key=row["key"],
-            item_id=row["item_id"],
-            batch=row["batch"],
-            recipe=digest(VERSION, row[made_from], identity),
-            payload=(row, attributes[row["item_id"]]),
-            attributes_hash=attributes[row["item_id"]].key,
-        )
-        for row in rows
-        if row["item_id"] in attributes
-    ]
+def _texts_of(store: Store, batch: str, sources: Sequence[str]) -> list[dict[str, Any]]:
+    columns = ["key", "item_id", "segment", "source", "text", "page", "start_s", "end_s"]
+    return store.texts.rows(columns, f"batch = {quoted(batch)} AND {equals_any('source', sources)}")
+
+
+CODE = (EmbedStep.load, EmbedStep.compute, open_blob)
+"""The code that decides a vector, beside the encoder."""
+PASSAGE_CODE = (PassageStep.load, PassageStep.compute)

@@ -2,26 +2,38 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from pipelines import outcomes
 from pipelines.catalog import metadata
-from pipelines.catalog.items import Catalog
+from pipelines.catalog.items import Catalog, IdTaken, Place
 from pipelines.catalog.sources import Found, Problem, Source
 from pipelines.errors import BadInput
+from pipelines.ledger import Barred, barred
 from pipelines.privacy.pii import Detector
-from pipelines.reading.media import image_size, perceptual_hash, read_head, sniff
+from pipelines.reading.media import NotMedia, image_size, perceptual_hash, read_head, sniff
 from pipelines.recipes import digest, digest_json
 from pipelines.settings import Settings
 from pipelines.store import Store
-from pipelines.tables.facts import quoted
+from pipelines.tables.facts import quoted, select
 
 STEP = "ingest"
 VERSION = "1"
-_READ_TOGETHER = 64
+# Files of one commit; each group costs one query over all items.
+_TOGETHER = 256
+_SOURCES = """
+SELECT DISTINCT origin['source'] AS source FROM (SELECT unnest(origins) AS origin FROM items)
+"""
+
+
+class Erased(NotMedia):
+    """A file that is, or stands in the place of, what was erased; it is skipped."""
 
 
 @dataclass
@@ -37,6 +49,16 @@ class IngestReport:
     seconds: float = 0.0
 
 
+class _Waiting(NamedTuple):
+    """A file that is to be read; `described` is the hash of what is said of it."""
+
+    file: Found
+    described: str
+    recipe: str
+    known: Place | None
+    before: dict[str, Any] | None
+
+
 def ingest(
     store: Store,
     url: str,
@@ -47,82 +69,189 @@ def ingest(
     """Scan a source and bring the table of items up to date with it.
 
     Raises FileNotFoundError when the source does not exist. A file that cannot become an item is an
-    outcome with a reason; it is not read again until it changes.
+    outcome with a reason; it is not read again until it changes, or its next try is due.
     """
     started = time.monotonic()
     source = Source(url)
     found, problems = source.scan(exclude=str(settings.home.resolve()))
-    catalog = Catalog(store, settings.batch_items)
-    report = IngestReport()
-    policy = digest(VERSION, str(settings.max_bytes), detector.identity.key)
-    before = {row["key"]: row for row in store.outcomes.rows(where=f"step = {quoted(STEP)}")}
-    waiting: list[tuple[bool, Found, str]] = []
-    for file in found:
-        known = catalog.origin(file.uri)
-        described = _metadata_hash(file, known, detector)
-        refusal = before.get(digest(file.uri))
-        if known and (known["fingerprint"], known["metadata_hash"]) == (
-            file.fingerprint,
-            described,
-        ):
-            continue
-        if refusal and refusal["recipe"] == digest(policy, file.fingerprint, described):
-            report.refused.append(refusal)
-        else:
-            waiting.append((known is None, file, described))
-    # Known places first: a file that changed keeps its id even if a new file holds its old bytes.
-    waiting.sort(key=lambda entry: (entry[0], entry[1].uri))
-    with ThreadPoolExecutor(settings.workers) as pool:
-        for start in range(0, len(waiting), _READ_TOGETHER):
-            group = waiting[start : start + _READ_TOGETHER]
-            contents = pool.map(lambda entry: _try_read(source, entry[1], settings), group)
-            for (_, file, described), content in zip(group, contents, strict=True):
-                try:
-                    if metadata.redact_name(file.file_name, detector) != file.file_name:
-                        raise BadInput("its name holds personal data; rename the file")
-                    if isinstance(content, Exception):
-                        raise content
-                    _register(catalog, source, file, described, content, detector)
-                except Exception as error:
-                    recipe = digest(policy, file.fingerprint, described)
-                    uri = _shown(file.uri, source, detector)
-                    report.refused.append(_refusal(file, uri, recipe, error))
-            catalog.flush()
-            progress(min(start + _READ_TOGETHER, len(waiting)), len(waiting))
-    unreadable = [problem.uri for problem in problems if not problem.permanent]
-    for uri in catalog.vanished(source.url, {file.uri for file in found}, unreadable):
-        catalog.forget(uri)
-    catalog.flush()
-    changes = catalog.changes()
-    tally = Counter(changes.values())
-    report.new, report.changed, report.deleted = tally["new"], tally["changed"], tally["deleted"]
-    report.unchanged = len(catalog.of_source(source.url) - changes.keys())
-    report.batches = catalog.batches(changes)
-    report.refused += [_unreadable(problem, source, detector) for problem in problems]
-    _record(store, source, report, before)
+    with store.lock.shared():
+        scan = _Scan(store, source, detector, settings)
+        waiting = scan.waiting(found)
+        with ThreadPoolExecutor(settings.workers) as pool:
+            for start in range(0, len(waiting), _TOGETHER):
+                group = waiting[start : start + _TOGETHER]
+                scan.take(group, list(pool.map(scan.try_read, group)))
+                progress(start + len(group), len(waiting))
+        scan.forget(found, problems)
+        report = scan.report(problems)
     report.seconds = time.monotonic() - started
     return report
 
 
 def known_sources(store: Store) -> list[str]:
     """Return the URLs of every source that has items on record."""
-    origins = (row["origins"] for row in store.items.rows(["origins"], "deleted = false"))
-    return sorted({origin["source"] for some in origins for origin in some})
+    sources = select(_SOURCES, pa.schema([("source", pa.string())]), items=store.items)
+    return sorted(sources["source"].to_pylist())
 
 
-def _metadata_hash(file: Found, known: Mapping[str, Any] | None, detector: Detector) -> str:
-    if file.metadata is None:
-        return known["metadata_hash"] if known else ""
-    if not file.metadata:
-        return ""
-    return digest(metadata.VERSION, digest_json(file.metadata), detector.identity.key)
+class _Scan:
+    """One scan of a source: what was known of its files, and what becomes of them."""
 
+    def __init__(self, store: Store, source: Source, detector: Detector, settings: Settings):
+        self._store = store
+        self._source = source
+        self._detector = detector
+        self._settings = settings
+        self._policy = digest(VERSION, str(settings.max_bytes), detector.identity.key)
+        self._catalog = Catalog(store, source.url, settings.batch_items)
+        self._refused: list[dict[str, Any]] = []
+        url, below = quoted(source.url), quoted(f"{source.url.rstrip('/')}/")
+        where = (
+            f"step = {quoted(STEP)} AND (key = {quoted(digest(source.url))} "
+            f"OR uri = {url} OR starts_with(uri, {below}))"
+        )
+        self._before = {row["key"]: row for row in store.outcomes.rows(where=where)}
 
-def _try_read(source: Source, file: Found, settings: Settings) -> dict[str, Any] | Exception:
-    try:
-        return _read(source, file, settings)
-    except Exception as error:
-        return error
+    @cached_property
+    def _erased(self) -> Barred:
+        return barred(self._store)
+
+    def waiting(self, found: Sequence[Found]) -> list[_Waiting]:
+        """Return the files that are to be read, and note those that stay refused."""
+        now = outcomes.now()
+        waiting = []
+        for file in found:
+            known = self._catalog.place(file.uri)
+            described = self._metadata_hash(file, known)
+            if known and (known.fingerprint, known.metadata_hash) == (file.fingerprint, described):
+                continue
+            recipe = digest(self._policy, file.fingerprint, described)
+            before = self._before.get(digest(file.uri))
+            # Whether an id is free again cannot be told from the file that claims it.
+            retried = before is not None and before["error"] == IdTaken.__name__
+            if before is None or retried or outcomes.is_due(before, recipe, now):
+                waiting.append(_Waiting(file, described, recipe, known, before))
+            else:
+                self._refused.append(before)
+        # Known places first: a file that changed keeps its id even if a new one holds its old bytes
+        return sorted(waiting, key=lambda entry: (entry.known is None, entry.file.uri))
+
+    def _metadata_hash(self, file: Found, known: Place | None) -> str:
+        if file.metadata is None:
+            return known.metadata_hash if known else ""
+        if not file.metadata:
+            return ""
+        return digest(metadata.VERSION, digest_json(file.metadata), self._detector.identity.key)
+
+    def try_read(self, entry: _Waiting) -> dict[str, Any] | Exception:
+        """Return what the catalog keeps of a file's bytes, or why it keeps nothing."""
+        uri = entry.file.uri
+        try:
+            self._admit(uri, "")
+            content = _read(self._source, entry.file, self._settings)
+            self._admit(uri, content["content_hash"])
+            return content
+        except Exception as error:
+            return error
+
+    def _admit(self, uri: str, content_hash: str) -> None:
+        if self._erased.bars(uri, content_hash):
+            raise Erased("it was erased; the same place or bytes are not indexed again")
+
+    def take(
+        self, group: Sequence[_Waiting], contents: Sequence[dict[str, Any] | Exception]
+    ) -> None:
+        """Register a group of files, or note why they are refused, and write it."""
+        pairs = list(zip(group, contents, strict=True))
+        self._catalog.expect(
+            (entry.file.uri, content["content_hash"], (entry.file.metadata or {}).get("item_id"))
+            for entry, content in pairs
+            if not isinstance(content, Exception)
+        )
+        for entry, content in pairs:
+            try:
+                if isinstance(content, Erased):
+                    raise content
+                name = entry.file.file_name
+                if metadata.redact_name(name, self._detector) != name:
+                    raise BadInput("its name holds personal data; rename the file")
+                if isinstance(content, Exception):
+                    raise content
+                self._register(entry.file, entry.described, content)
+            except Exception as error:
+                self._refused.append(self._refusal(entry, error))
+        self._catalog.flush()
+
+    def _register(self, file: Found, described: str, content: Mapping[str, Any]) -> None:
+        clean: dict[str, Any] | None = None
+        findings: list[dict[str, Any]] = []
+        if file.metadata is not None:
+            clean, findings = metadata.redact_metadata(file.metadata, self._detector)
+        origin = {
+            "uri": file.uri,
+            "source": self._source.url,
+            "file_name": file.file_name,
+            "fingerprint": file.fingerprint,
+            "metadata_hash": described,
+        }
+        self._catalog.register(origin, content, clean, findings)
+
+    def _refusal(self, entry: _Waiting, error: Exception) -> dict[str, Any]:
+        said = outcomes.failure(
+            error,
+            entry.recipe,
+            None if isinstance(error, IdTaken) else entry.before,
+            self._settings.retry_budget,
+            self._settings.retry_delay_s,
+        )
+        # What was erased is not named again; by the folder its source still forgets the outcome.
+        uri = (
+            self._source.folder_url
+            if isinstance(error, Erased)
+            else _shown(entry.file.uri, self._source, self._detector)
+        )
+        return outcomes.outcome(digest(entry.file.uri), STEP, uri=uri, **said)
+
+    def forget(self, found: Sequence[Found], problems: Sequence[Problem]) -> None:
+        """Take from the catalog what is no longer there, save what cannot be seen just now."""
+        unreadable = [problem.uri for problem in problems if not problem.permanent]
+        gone = self._catalog.vanished({file.uri for file in found}, unreadable)
+        for start in range(0, len(gone), _TOGETHER):
+            group = gone[start : start + _TOGETHER]
+            self._catalog.expect((uri, None, None) for uri in group)
+            for uri in group:
+                self._catalog.forget(uri)
+            self._catalog.flush()
+
+    def report(self, problems: Sequence[Problem]) -> IngestReport:
+        """Write what became of the refused files, and count what happened."""
+        self._refused += [
+            _unreadable(problem, self._source, self._detector) for problem in problems
+        ]
+        changes = self._catalog.changes()
+        tally = Counter(changes.values())
+        return IngestReport(
+            new=tally["new"],
+            changed=tally["changed"],
+            deleted=tally["deleted"],
+            unchanged=len(self._catalog.registered() - changes.keys()),
+            batches=self._catalog.batches(changes),
+            refused=self._record(),
+        )
+
+    def _record(self) -> list[dict[str, Any]]:
+        """Write the refusals that are new, forget those that no longer hold, and return all."""
+        now = {row["key"]: row for row in self._refused}
+        refused = [now[key] for key in sorted(now)]
+        compared = ("recipe", "status", "reason", "attempts")
+        fresh = [
+            row
+            for row in refused
+            if any(row[name] != self._before.get(row["key"], {}).get(name) for name in compared)
+        ]
+        outcomes.record(self._store.outcomes, STEP, fresh)
+        outcomes.forget(self._store.outcomes, STEP, self._before.keys() - now.keys())
+        return refused
 
 
 def _read(source: Source, file: Found, settings: Settings) -> dict[str, Any]:
@@ -143,46 +272,11 @@ def _read(source: Source, file: Found, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _register(
-    catalog: Catalog,
-    source: Source,
-    file: Found,
-    described: str,
-    content: Mapping[str, Any],
-    detector: Detector,
-) -> None:
-    clean: dict[str, Any] | None = None
-    findings: list[dict[str, Any]] = []
-    if file.metadata is not None:
-        clean, findings = metadata.redact_metadata(file.metadata, detector)
-    origin = {
-        "uri": file.uri,
-        "source": source.url,
-        "file_name": file.file_name,
-        "fingerprint": file.fingerprint,
-        "metadata_hash": described,
-    }
-    catalog.register(origin, content, clean, findings)
-
-
 def _shown(uri: str, source: Source, detector: Detector) -> str:
     """Mask a uri part by part below the folder of its source, which is known by its own name."""
     folder = source.folder_url
     parts = uri.removeprefix(folder).split("/")
     return folder + "/".join(metadata.redact_name(part, detector) for part in parts)
-
-
-def _refusal(file: Found, uri: str, recipe: str, error: Exception) -> dict[str, Any]:
-    status, reason = outcomes.classify(error)
-    return outcomes.outcome(
-        digest(file.uri),
-        STEP,
-        status,
-        "" if status == "failed" else recipe,
-        uri=uri,
-        error=type(error).__name__,
-        reason=reason,
-    )
 
 
 def _unreadable(problem: Problem, source: Source, detector: Detector) -> dict[str, Any]:
@@ -195,25 +289,3 @@ def _unreadable(problem: Problem, source: Source, detector: Detector) -> dict[st
         error="Unreadable",
         reason=problem.reason,
     )
-
-
-def _record(
-    store: Store, source: Source, report: IngestReport, before: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Write the refusals that are new and forget those of this source that no longer hold."""
-    now = {row["key"]: row for row in report.refused}
-    report.refused = [now[key] for key in sorted(now)]
-    compared = ("recipe", "status", "reason")
-    fresh = [
-        row
-        for row in report.refused
-        if any(row[name] != before.get(row["key"], {}).get(name) for name in compared)
-    ]
-    outcomes.record(store.outcomes, STEP, fresh)
-    gone = [
-        key
-        for key, row in before.items()
-        if key not in now
-        and (key == digest(source.url) or row["uri"].startswith(f"{source.url.rstrip('/')}/"))
-    ]
-    outcomes.forget(store.outcomes, STEP, gone)

@@ -5,24 +5,28 @@ boxes and pixels alike, and the result is checked again before any of it is stor
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from pipelines.attributes import live
 from pipelines.catalog.sources import locate
 from pipelines.errors import MediadexError, ResidualFinding
+from pipelines.privacy import redaction
 from pipelines.privacy.pii import Detector, mask
 from pipelines.privacy.redaction import redact_image
+from pipelines.reading import media, passages
 from pipelines.reading.media import NotMedia, as_jpeg, decode_pages, decode_text
 from pipelines.reading.ocr import Page, TesseractReader, Word
 from pipelines.reading.passages import split_text, split_words
 from pipelines.recipes import digest
 from pipelines.settings import Settings
-from pipelines.steps.runner import Existing, Input
+from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.facts import equals_any, quoted, select
+from pipelines.versions import step_version
 
-VERSION = "1"
 _SOURCES = ("ocr", "body")
 _DERIVATIVE_QUALITY = 90
 _THUMBNAIL_SIDE = 160
@@ -35,6 +39,7 @@ class RedactStep:
     name = "redacted_media"
     # Reading by OCR is the work itself here: the next group must not start before this is safe.
     loads_ahead = False
+    accelerated = False
 
     def __init__(
         self, store: Store, reader: TesseractReader, detector: Detector, settings: Settings
@@ -43,36 +48,56 @@ class RedactStep:
         self._reader = reader
         self._detector = detector
         self._settings = settings
+        limits = (settings.max_pixels, settings.max_pages, settings.max_characters)
+        self.bounds = digest(*map(str, limits))[:16]
 
-    def inputs(self, batch: str | None) -> list[Input]:
-        """Return one input per live item."""
-        columns = ["item_id", "batch", "kind", "content_hash", "origins"]
-        rows = sorted(self.store.items.rows(columns, live(batch)), key=lambda row: row["item_id"])
-        limits = self._settings
-        policy = (VERSION, str(limits.derivative_side), self._detector.identity.key)
-        bounds = digest(*map(str, (limits.max_pixels, limits.max_pages, limits.max_characters)))
-        return [
-            Input(
-                key=row["item_id"],
-                item_id=row["item_id"],
-                batch=row["batch"],
-                recipe=digest(
-                    row["content_hash"], row["kind"], *policy, self._reading(row["kind"])
-                ),
-                payload=row,
-                bounds=bounds,
-            )
-            for row in rows
-        ]
+    @property
+    def model(self) -> str:
+        """Key of the engine that reads."""
+        return self._reader.identity.key
 
-    def _reading(self, kind: str) -> str:
-        return "text" if kind == "text" else self._reader.identity.key
+    def state(self) -> None:
+        """Nothing: its rows are in Delta tables."""
 
-    def existing(self, batch: str | None) -> dict[str, tuple[str, Existing]]:
+    @property
+    def version(self) -> str:
+        """Version of what becomes of pictures and pages."""
+        return step_version(
+            self.name,
+            CODE,
+            self._detector.identity,
+            self._reader.identity,
+            side=self._settings.derivative_side,
+            quality=_DERIVATIVE_QUALITY,
+            thumbnail=_THUMBNAIL_SIDE,
+        )
+
+    def wanted(self, batches: Collection[str] | None) -> pa.Table:
+        """Return one row per live item; no reader takes part in text files."""
+        words = step_version(self.name, CODE, self._detector.identity)
+        return select(
+            "SELECT item_id AS key, item_id, batch, '' AS attributes_hash,"
+            f" CASE kind WHEN 'text' THEN '{words}' ELSE '{self.version}' END"
+            " || '-' || content_hash || '.' || kind AS recipe"
+            f" FROM items WHERE NOT deleted AND {within(batches)}",
+            WANTED,
+            items=self.store.items,
+        )
+
+    def existing(self, batches: Collection[str] | None) -> pa.Table:
         """Return the recipes of the items that have segments."""
-        where = f"batch = {quoted(batch)}" if batch else None
-        rows = self.store.segments.rows(["item_id", "batch", "recipe"], where)
-        return {row["item_id"]: (row["batch"], Existing(row["recipe"])) for row in rows}
+        return select(
+            "SELECT DISTINCT item_id AS key, batch, recipe, '' AS attributes_hash"
+            f" FROM segments WHERE {within(batches)}",
+            EXISTING,
+            segments=self.store.segments,
+        )
+
+    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+        """Return kind, origins and content hash of items."""
+        columns = ["item_id", "kind", "content_hash", "origins"]
+        rows = self.store.items.rows(columns, live(batch))
+        return {row["item_id"]: row for row in rows if row["item_id"] in keys}
 
     def load(self, work: Input) -> dict[str, list[dict[str, Any]]]:
         """Read and redact one item; returns its rows by table. Derivatives are stored on the way.
@@ -232,3 +257,18 @@ def _boxes(words: Sequence[Word], scale: float) -> str:
         ],
         ensure_ascii=False,
     )
+
+
+CODE = (
+    RedactStep.load,
+    RedactStep._pages,
+    RedactStep._body,
+    RedactStep._segment,
+    RedactStep._text,
+    RedactStep._finding,
+    _boxes,
+    media,
+    passages,
+    redaction,
+)
+"""The code that decides what is redacted and how; the models have identities of their own."""

@@ -37,3 +37,13 @@ class BlobStore:
     def get(self, name: str) -> bytes:
         """Read the bytes of a name; raises FileNotFoundError when it was never stored."""
         return self._files[0].cat_file(self._path(name))
+
+    def names(self) -> list[str]:
+        """Return the names of all blobs, and of what writers that were killed left unfinished."""
+        files, root = self._files
+        files.invalidate_cache()
+        return sorted(path.rsplit("/", 1)[1] for path in files.find(root))
+
+    def remove(self, name: str) -> None:
+        """Remove a blob that nothing refers to."""
+        self._files[0].rm_file(self._path(name))

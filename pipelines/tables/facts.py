@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-_COMMIT_TRIES = 8
+_COMMIT_TRIES = 20
 
 
 def quoted(value: str) -> str:
@@ -21,6 +21,25 @@ def equals_any(column: str, values: Iterable[str]) -> str:
     """Return the predicate `column IN (...)`, or one that is never true for no values."""
     literals = ", ".join(quoted(value) for value in sorted(values))
     return f"{column} IN ({literals})" if literals else "1 = 0"
+
+
+def select(sql: str, schema: pa.Schema, **tables: "FactTable") -> pa.Table:
+    """Run a SQL query over the newest state of some tables, which it calls by the given names.
+
+    Returns its columns cast to `schema`; no rows where one of the tables was never written.
+    """
+    opened = {name: table._open() for name, table in tables.items()}
+    if None in opened.values():
+        return schema.empty_table()
+    return _select(sql, opened, schema)
+
+
+def _select(sql: str, tables: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    # Read by delta-rs itself: a pyarrow dataset over it aborted interpreters at exit.
+    query = QueryBuilder()
+    for name, table in tables.items():
+        query = query.register(name, table)
+    return pa.table(query.execute(sql).read_all()).select(schema.names).cast(schema)
 
 
 class FactTable:
@@ -64,10 +83,7 @@ class FactTable:
         query = f"SELECT {', '.join(schema.names)} FROM facts"
         if where:
             query += f" WHERE {where}"
-        # Read by delta-rs itself: a pyarrow dataset over it aborted interpreters at exit.
-        return pa.table(QueryBuilder().register("facts", table).execute(query).read_all()).cast(
-            schema
-        )
+        return _select(query, {"facts": table}, schema)
 
     def rows(
         self, columns: Sequence[str] | None = None, where: str | None = None
@@ -79,6 +95,58 @@ class FactTable:
         """Add rows in one commit."""
         if rows:
             self._commit(lambda: self._write(rows, mode="append"))
+
+    def append_after(
+        self, make: Callable[[list[dict[str, Any]]], Sequence[Mapping[str, Any]]]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Add the rows that `make` returns for all that are there, with nothing in between.
+
+        When another writer commits first, `make` is asked again. Returns what was added.
+        """
+        alone = CommitProperties(max_commit_retries=0)
+        DeltaTable.create(
+            self.uri, self.schema, mode="ignore", storage_options=self.storage_options
+        )
+        added: list[Sequence[Mapping[str, Any]]] = []
+
+        def attempt() -> None:
+            table = DeltaTable(self.uri, storage_options=self.storage_options)
+            rows = make(_select("SELECT * FROM facts", {"facts": table}, self.schema).to_pylist())
+            added[:] = [rows]
+            if rows:
+                write_deltalake(
+                    table,
+                    pa.Table.from_pylist(list(rows), schema=self.schema),
+                    mode="append",
+                    commit_properties=alone,
+                )
+
+        self._commit(attempt)
+        return added[0]
+
+    def compact(self) -> None:
+        """Merge small files; the old ones stay until `vacuum`."""
+        table = self._open()
+        if table is not None:
+            self._commit(
+                lambda: DeltaTable(self.uri, None, self.storage_options).optimize.compact()
+            )
+
+    def vacuum(self, days: float) -> list[str]:
+        """Remove files that only versions older than `days` need, and those that no version does.
+
+        With 0 days only the newest version can be read afterwards; nobody may be writing then.
+        Returns the removed files, relative to the table.
+        """
+        table = self._open()
+        if table is None:
+            return []
+        return table.vacuum(
+            retention_hours=int(days * 24),
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=True,
+        )
 
     def replace(self, predicate: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace the rows that match the SQL predicate in one commit; `rows` must match it."""
@@ -106,4 +174,4 @@ class FactTable:
             except CommitFailedError:
                 if attempt == _COMMIT_TRIES - 1:
                     raise
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+                time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))

@@ -47,6 +47,7 @@ ITEMS = pa.schema(
         *((key, pa.string()) for key in TEXT_KEYS + ATTRIBUTE_KEYS),
         ("tags", pa.list_(pa.string())),
         ("extra", pa.string()),
+        ("attributes_hash", pa.string()),
         ("deleted", pa.bool_()),
         ("registered_at", _TIME),
         ("updated_at", _TIME),
@@ -113,17 +114,70 @@ OUTCOMES = pa.schema(
         ("error", pa.string()),
         ("reason", pa.string()),
         ("attempts", pa.int32()),
+        ("next_try", _TIME),
         ("uri", pa.string()),
         ("recipe", pa.string()),
         ("updated_at", _TIME),
     ]
 )
 
+# A log: what became of which release, in the order of `sequence`.
 RELEASES = pa.schema(
     [
+        ("sequence", pa.int64()),
+        ("event", pa.string()),
         ("release", pa.string()),
         ("created_at", _TIME),
         ("manifest", pa.string()),
+        ("verdict", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+
+# Erasures. `item_id` is in clear only until the purge; `subject`, `contents` and `places` are
+# digests, which are enough to refuse the same item when a scan meets it again.
+LEDGER = pa.schema(
+    [
+        ("sequence", pa.int64()),
+        ("event", pa.string()),
+        ("subject", pa.string()),
+        ("item_id", pa.string()),
+        ("contents", pa.list_(pa.string())),
+        ("places", pa.list_(pa.string())),
+        ("reason", pa.string()),
+        ("at", _TIME),
+    ]
+)
+
+# What work took: rows of one step done in one batch by one run, and the seconds for them.
+COSTS = pa.schema(
+    [
+        ("step", pa.string()),
+        ("batch", pa.string()),
+        ("model", pa.string()),
+        ("device", pa.string()),
+        ("rows", pa.int64()),
+        ("characters", pa.int64()),
+        ("seconds", pa.float64()),
+        ("at", _TIME),
+    ]
+)
+
+PLANS = pa.schema(
+    [
+        ("plan", pa.string()),
+        ("scope", pa.string()),
+        ("estimate", pa.string()),
+        ("created_at", _TIME),
+    ]
+)
+
+MIGRATIONS = pa.schema(
+    [
+        ("number", pa.int32()),
+        ("name", pa.string()),
+        ("direction", pa.string()),
+        ("at", _TIME),
     ]
 )
 
@@ -134,6 +188,10 @@ FACTS: dict[str, pa.Schema] = {
     "findings": FINDINGS,
     "outcomes": OUTCOMES,
     "releases": RELEASES,
+    "ledger": LEDGER,
+    "costs": COSTS,
+    "plans": PLANS,
+    "migrations": MIGRATIONS,
 }
 
 # The filterable attributes that every searched row carries, so that filters run before the cut.

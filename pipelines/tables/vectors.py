@@ -1,11 +1,35 @@
-"""LanceDB tables of what is searched: rows by key, replaced or removed, never half written."""
+"""LanceDB tables of what is searched: rows by key, replaced or removed, never half written.
 
-from collections.abc import Iterable, Mapping, Sequence
+Writers may run side by side, in threads or processes: a lost race is tried again.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.tables.facts import equals_any, quoted
+from pipelines.tables.lock import HomeLock
+
+HEAD = "head"
+"""The tag of the newest content while a purge rewrites older versions, which come after it."""
+
+_TRIES = 20
+
+
+def retried(table: Any, change: Callable[[], Any]) -> Any:
+    """Make a change to an opened table; again on its newest state where another one came first."""
+    for attempt in range(_TRIES):
+        try:
+            return change()
+        except (OSError, RuntimeError) as error:
+            lost = any(word in str(error).lower() for word in ("conflict", "concurrent"))
+            if not lost or attempt == _TRIES - 1:
+                raise
+            time.sleep(random.uniform(0, min(0.05 * 2**attempt, 2.0)))
+            table.checkout_latest()
 
 
 class SearchTable:
@@ -28,44 +52,82 @@ class SearchTable:
 
         return lancedb.connect(self.uri, storage_options=self.storage_options)
 
-    def open(self) -> Any | None:
-        """Open the newest version, or return `None` where nothing was ever written."""
+    def open(self, write: bool = False) -> Any | None:
+        """Open the newest content, or return `None` where nothing was ever written.
+
+        Without `write` the handle may be read-only: where a purge is rewriting older versions or
+        was killed doing so. With it, the newest content is made the newest version again.
+        """
         try:
-            return self._database().open_table(self.name)
+            table = self._database().open_table(self.name)
         except ValueError:
             return None
+        if HEAD in table.tags.list():
+            return self._recovered() if write else _at_head(table)
+        return table
 
-    def rows(self, columns: Sequence[str], batch: str | None = None) -> list[dict[str, Any]]:
-        """Read columns of all rows, or of one batch."""
+    def _recovered(self) -> Any:
+        # Alone, since restoring a second time would undo what the first one wrote after it.
+        with HomeLock(self.uri).exclusive():
+            table = self._database().open_table(self.name)
+            if HEAD in table.tags.list():
+                table.restore(HEAD)
+                table.tags.delete(HEAD)
+            return table
+
+    def read(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
+        """Read columns of the rows that match a SQL condition; none where nothing was written."""
         table = self.open()
         if table is None:
-            return []
+            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
         query = table.search()
-        if batch is not None:
-            query = query.where(f"batch = {quoted(batch)}")
-        return query.select(list(columns)).to_arrow().to_pylist()
+        if where is not None:
+            query = query.where(where)
+        return query.select(list(columns)).to_arrow()
+
+    def rows(self, columns: Sequence[str], batch: str | None = None) -> list[dict[str, Any]]:
+        """Read columns of all rows, or of one batch, as dictionaries."""
+        where = None if batch is None else f"batch = {quoted(batch)}"
+        return self.read(columns, where).to_pylist()
 
     def vectors(self, keys: Iterable[str]) -> dict[str, Any]:
         """Read the vectors of the given keys."""
-        table = self.open()
-        if table is None:
-            return {}
-        found = table.search().where(equals_any("key", keys)).select(["key", "vector"]).to_arrow()
+        found = self.read(["key", "vector"], equals_any("key", keys))
         return dict(zip(found["key"].to_pylist(), found["vector"].to_pylist(), strict=True))
 
     def upsert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, replacing those with the same key, in one commit. Keys must be unique."""
         if not rows:
             return
-        table = self.open()
+        table = self.open(write=True)
         if table is None:
-            table = self._database().create_table(self.name, schema=self.schema)
+            table = self._created()
         data = pa.Table.from_pylist(list(rows), schema=self.schema)
         merge = table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
-        merge.execute(data)
+        retried(table, lambda: merge.execute(data))
+
+    def _created(self) -> Any:
+        try:
+            return self._database().create_table(self.name, schema=self.schema)
+        except (ValueError, OSError, RuntimeError):
+            # Another writer was first; `exist_ok` would compare schemas, which differ when read.
+            table = self.open(write=True)
+            if table is None:
+                raise
+            return table
 
     def remove(self, keys: Iterable[str]) -> None:
         """Delete the rows of the given keys in one commit."""
-        table, doomed = self.open(), list(keys)
+        table, doomed = self.open(write=True), list(keys)
         if table is not None and doomed:
-            table.delete(equals_any("key", doomed))
+            retried(table, lambda: table.delete(equals_any("key", doomed)))
+
+
+def _at_head(table: Any) -> Any:
+    """Check out the newest content, where that is not the newest version."""
+    try:
+        table.checkout(HEAD)
+    except ValueError:
+        # The purge has just ended.
+        table.checkout_latest()
+    return table

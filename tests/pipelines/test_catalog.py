@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import outcomes
 from pipelines.catalog.items import Catalog, IdTaken
+from pipelines.tables.facts import FactTable
 
 
 class Shelf:
@@ -14,13 +15,13 @@ class Shelf:
     def __init__(self, home: Any, batch_items: int = 3):
         self.store = home.store
         self.batch_items = batch_items
-        self.catalog = Catalog(self.store, batch_items)
+        self.catalog = Catalog(self.store, "s", batch_items)
 
     def scan(self) -> dict[str, str]:
         """End a run, tell what it changed, and begin the next."""
         self.catalog.flush()
         changes = self.catalog.changes()
-        self.catalog = Catalog(self.store, self.batch_items)
+        self.catalog = Catalog(self.store, "s", self.batch_items)
         return changes
 
     def put(self, uri: str, content: str, described: dict[str, Any] | None = None) -> None:
@@ -158,6 +159,39 @@ def test_forgotten_and_found_in_one_scan_is_no_deletion(shelf: Shelf) -> None:
     shelf.catalog.forget("u1")
     shelf.put("u2", "a")
     assert list(shelf.scan().values()) == ["changed"]
+
+
+def test_only_what_a_group_of_files_touches_is_read(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        shelf.put(f"u{number}", str(number), {"item_id": f"i{number}"})
+    shelf.scan()
+    read: list[list[str]] = []
+    rows = FactTable.rows
+
+    def noting(table: FactTable, *how: Any, **where: Any) -> list[dict[str, Any]]:
+        found = rows(table, *how, **where)
+        read.append(sorted(row["item_id"] for row in found))
+        return found
+
+    monkeypatch.setattr(FactTable, "rows", noting)
+    shelf.catalog.expect([("u1", "2" * 32, None), ("new", "x" * 32, "i3"), ("u4", None, None)])
+    shelf.put("u1", "2", {"item_id": "i1"})
+    with pytest.raises(IdTaken):
+        shelf.put("new", "x", {"item_id": "i3"})
+    shelf.catalog.forget("u4")
+    assert read == [["i1", "i2", "i3", "i4"]]
+
+
+def test_bytes_that_several_live_items_have_belong_to_the_first_by_id(shelf: Shelf) -> None:
+    for name in "yxz":
+        shelf.put(f"u-{name}", "a", {"item_id": name})
+    shelf.put("u", "a")
+    assert "u" in shelf.where()["x"]
+    shelf.scan()
+    shelf.put("v", "a")
+    assert shelf.where()["x"] == ["u", "u-x", "v"]
 
 
 # --- Claimed ids ---------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
+import datetime as dt
 import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import fsspec
 import pytest
@@ -11,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_files import picture
 
+from pipelines.attributes import attributes_of
 from pipelines.catalog.sources import Source
+from pipelines.ledger import mark
 from pipelines.recipes import digest
+from pipelines.steps import ingest as ingest_module
 from pipelines.steps.ingest import IngestReport, known_sources
 
 
@@ -106,6 +112,27 @@ def test_one_source_says_nothing_of_another(home: Any) -> None:
     assert len(home.items()) == 2
 
 
+def test_a_file_of_two_sources_is_one_item_and_belongs_to_the_first(home: Any) -> None:
+    file = home.write("sub/a.txt", "A")
+    home.ingest()
+    assert counts(home.ingest(str(home.raw / "sub"))) == (0, 0, 0, 0)
+    file.unlink()
+    assert counts(home.ingest(str(home.raw / "sub"))) == (0, 0, 0, 0)
+    assert known_sources(home.store) == [home.raw.as_uri()]
+    home.write("sub/a.txt", "changed by now")
+    assert counts(home.ingest(str(home.raw / "sub"))) == (0, 1, 0, 0)
+    assert known_sources(home.store) == [(home.raw / "sub").as_uri()]
+    assert list(home.items()) == ["a.txt"]
+
+
+def test_a_source_beside_one_whose_name_begins_alike_is_another(home: Any) -> None:
+    home.write("sub/a.txt", "A")
+    home.write("subway/b.txt", "B")
+    home.ingest(str(home.raw / "subway"))
+    assert counts(home.ingest(str(home.raw / "sub"))) == (1, 0, 0, 0)
+    assert len(home.items()) == 2
+
+
 def test_refusals_of_one_source_outlive_a_scan_of_a_single_file_beside_them(home: Any) -> None:
     home.write("a.txt", "A")
     home.write("bad.jpg", b"")
@@ -147,7 +174,7 @@ def test_another_title_changes_the_item_but_not_its_content(home: Any) -> None:
     after = home.items()["a.txt"]
     assert counts(report) == (0, 1, 0, 0) and report.batches == {after["batch"]}
     differing = {key for key in before if before[key] != after[key]} - {"updated_at", "origins"}
-    assert differing == {"title"}
+    assert differing == {"title", "attributes_hash"}
     assert [row["text"] for row in home.store.texts.rows()] == ["new."]
 
 
@@ -318,6 +345,126 @@ def test_private_metadata_is_masked_and_found(home: Any) -> None:
     assert home.store.findings.rows() == []
 
 
+# --- What fails and is tried again ---------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make reading fail, as on a disk out of order; names of the files that were to be read."""
+    tried: list[str] = []
+
+    def failing(source: Any, file: Any, settings: Any) -> Any:
+        tried.append(file.file_name)
+        raise OSError(5, "a path of the machine")
+
+    monkeypatch.setattr(ingest_module, "_read", failing)
+    return tried
+
+
+def test_a_failing_file_waits_for_its_next_try(home: Any, broken: list[str]) -> None:
+    home.write("a.txt", "A")
+    before = dt.datetime.now(dt.UTC)
+    home.ingest(retry_delay_s=60.0)
+    outcome = home.outcomes()["a.txt"]
+    assert (outcome["status"], outcome["attempts"]) == ("failed", 1)
+    assert 59 < (outcome["next_try"] - before).total_seconds() < 70
+    assert_nothing_is_written(home)
+    [refused] = home.ingest().refused
+    assert refused["status"] == "failed" and broken == ["a.txt"]
+    home.write("a.txt", "other bytes")
+    home.ingest()
+    assert broken == ["a.txt", "a.txt"] and home.outcomes()["a.txt"]["attempts"] == 1
+
+
+def test_a_failing_file_is_given_up_when_its_tries_are_spent(home: Any, broken: list[str]) -> None:
+    home.write("a.txt", "A")
+    for attempt in (1, 2, 3, 3, 3):
+        home.ingest(retry_delay_s=0.0, retry_budget=3)
+        assert home.outcomes()["a.txt"]["attempts"] == attempt
+    assert len(broken) == 3 and home.outcomes()["a.txt"]["next_try"] is None
+
+
+def test_a_failing_file_that_is_gone_is_forgotten(home: Any, broken: list[str]) -> None:
+    home.write("a.txt", "A")
+    home.ingest()
+    (home.raw / "a.txt").unlink()
+    home.ingest()
+    assert home.outcomes() == {}
+
+
+# --- What was erased -----------------------------------------------------------------------------
+
+
+def erase(home: Any, name: str) -> None:
+    """Write what a purge leaves of a file: nothing but digests."""
+    item = home.items()[name]
+    home.store.ledger.append(
+        [
+            {
+                "sequence": 1,
+                "event": "purge",
+                "subject": mark(item["item_id"]),
+                "contents": [mark(item["content_hash"])],
+                "places": [mark(origin["uri"]) for origin in item["origins"]],
+            }
+        ]
+    )
+    home.store.items.replace(f"item_id = '{item['item_id']}'", [])
+
+
+@pytest.mark.parametrize("now", ["the same bytes", "other bytes"])
+def test_nothing_is_indexed_where_something_was_erased(
+    home: Any, monkeypatch: pytest.MonkeyPatch, now: str
+) -> None:
+    file = home.write("diary_of_ada.txt", "the same bytes")
+    home.ingest()
+    erase(home, file.name)
+    home.write(file.name, now)
+    monkeypatch.delattr(ingest_module, "_read")  # nor is it read
+    report = home.ingest()
+    assert counts(report) == (0, 0, 0, 0) and home.items() == {}
+    [outcome] = report.refused
+    assert (outcome["status"], outcome["key"]) == ("skipped", digest(file.as_uri()))
+    assert outcome["uri"] == home.raw.as_uri() and "it was erased" in outcome["reason"]
+    [stored] = home.store.outcomes.rows()
+    assert "diary" not in str(stored)
+    assert_nothing_is_written(home)
+    assert len(home.ingest().refused) == 1
+    file.unlink()
+    home.ingest()
+    assert home.store.outcomes.rows() == []
+
+
+def test_erased_bytes_are_not_indexed_from_another_place(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home.write("a.txt", "A")
+    home.ingest()
+    erase(home, "a.txt")
+    file.rename(home.raw / "moved.txt")
+    home.write("b.txt", "B")
+    assert counts(home.ingest()) == (1, 0, 0, 0)
+    [outcome] = home.store.outcomes.rows()
+    assert outcome["status"] == "skipped" and list(home.items()) == ["b.txt"]
+    with monkeypatch.context() as reading:
+        reading.delattr(ingest_module, "_read")
+        assert_nothing_is_written(home)
+    home.write("moved.txt", "other bytes")
+    assert counts(home.ingest()) == (1, 0, 0, 1)
+    assert home.store.outcomes.rows() == []
+
+
+def test_a_scan_waits_while_a_purge_has_the_home(home: Any) -> None:
+    home.write("a.txt", "A")
+    with ThreadPoolExecutor(1) as pool:
+        with home.store.lock.exclusive():
+            scan = pool.submit(home.ingest)
+            with pytest.raises(TimeoutError):
+                scan.result(timeout=0.3)
+            assert home.items() == {}
+        assert counts(scan.result(timeout=10)) == (1, 0, 0, 0)
+
+
 # --- Anything that people do to files ------------------------------------------------------------
 
 NAMES = st.sampled_from(["a.txt", "b.txt", "c", "sub/d.txt"])
@@ -361,18 +508,23 @@ def assert_the_catalog_is_true(home: Any, batches: dict[str, str]) -> None:
     assert not any(row["origins"] for row in rows if row["deleted"])
     places = [(o["file_name"], row["content_hash"]) for row in live for o in row["origins"]]
     assert sorted(places) == sorted(files.items())
+    for row in live:
+        assert row["attributes_hash"] == attributes_of(row).key
     for row in rows:
         assert batches.setdefault(row["item_id"], row["batch"]) == row["batch"]
     for batch in set(batches.values()):
         assert list(batches.values()).count(batch) <= 2
 
 
-def check_any_history(new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]]) -> None:
+def check_any_history(
+    new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]], together: int
+) -> None:
     home, batches, live = new_home(), dict[str, str](), 0
     for actions in runs:
         for action in actions:
             act(home, *action)
-        report = home.ingest(batch_items=2)
+        with mock.patch.object(ingest_module, "_TOGETHER", together):
+            report = home.ingest(batch_items=2)
         assert_the_catalog_is_true(home, batches)
         live += report.new - report.deleted
         now = len(home.store.items.rows(["item_id"], "deleted = false"))
@@ -381,21 +533,23 @@ def check_any_history(new_home: Callable[[], Any], runs: list[list[tuple[str, st
     assert counts(home.ingest()) == (0, 0, 0, live)
 
 
+# Files of one commit: what an earlier group wrote must be seen by the later ones.
+TOGETHER = st.sampled_from([1, 2, 256])
 RELAXED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=RELAXED)
-@given(RUNS)
+@given(RUNS, TOGETHER)
 def test_after_any_history_the_catalog_is_true(
-    new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]]
+    new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]], together: int
 ) -> None:
-    check_any_history(new_home, runs)
+    check_any_history(new_home, runs, together)
 
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=RELAXED)
-@given(RUNS)
+@given(RUNS, TOGETHER)
 def test_after_many_histories_the_catalog_is_true(
-    new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]]
+    new_home: Callable[[], Any], runs: list[list[tuple[str, str, str]]], together: int
 ) -> None:
-    check_any_history(new_home, runs)
+    check_any_history(new_home, runs, together)

@@ -1,0 +1,1 @@
+"""Removing every byte of erased items, and proving that none is left."""

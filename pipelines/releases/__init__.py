@@ -1,0 +1,1 @@
+"""Releases: immutable manifests in a log, which candidates enter through gates."""

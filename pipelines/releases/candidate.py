@@ -1,0 +1,187 @@
+"""Building a candidate: tables are indexed and compacted, and their versions named."""
+
+import datetime as dt
+import json
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import MediadexError
+from pipelines.models.protocols import ModelChoice
+from pipelines.outcomes import now
+from pipelines.releases.manifest import ChannelVersion, Manifest, PassageVersion
+from pipelines.store import Store
+from pipelines.tables.facts import select
+from pipelines.tables.vectors import SearchTable
+
+FACTS = ("items", "segments", "texts", "findings", "outcomes")
+_TRIES = 8
+
+
+def build(
+    store: Store,
+    encoders: Mapping[str, ModelChoice],
+    index_rows: int,
+    before: Mapping[str, Manifest],
+) -> Manifest:
+    """Index what grew since the releases `before` and name the versions of all tables.
+
+    The manifest has no name yet: it gets one when it is entered in the log.
+    """
+    started, versions = now(), fact_versions(store)
+    named = [*before.values()]
+    known = {(each.table, each.version): each for old in named for each in old.channels.values()}
+    channels = {
+        name: _channel_version(store.channel(name, encoder.identity), encoder, known, index_rows)
+        for name, encoder in encoders.items()
+    }
+    return Manifest(
+        release="",
+        created_at=started,
+        items=count_items(store),
+        facts=versions,
+        channels={name: version for name, version in channels.items() if version},
+        passages=_passage_version(store.passages, [old.passages for old in named]),
+    )
+
+
+def count_items(store: Store) -> int:
+    """Count live items."""
+    sql = "SELECT count(*) AS items FROM items WHERE NOT deleted"
+    counted = select(sql, pa.schema([("items", pa.int64())]), items=store.items)
+    return counted["items"][0].as_py() if len(counted) else 0
+
+
+def fact_versions(store: Store) -> dict[str, int]:
+    """Return the present versions of the Delta tables that a release is made from."""
+    versions = {name: store.facts[name].version for name in FACTS}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def present(table: SearchTable) -> tuple[str, int] | None:
+    """Return a table's name and newest version, `None` for one without rows."""
+    opened = table.open()
+    return (table.name, opened.version) if opened is not None and opened.count_rows() else None
+
+
+def at_version(store: Store, table: str, version: int) -> Any:
+    """Open a LanceDB table as a release has it; raises MediadexError when it was cleaned."""
+    import lancedb
+
+    database = lancedb.connect(store.search_root, storage_options=store.storage_options)
+    try:
+        opened = database.open_table(table)
+        opened.checkout(version)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise MediadexError(
+            f"version {version} of {table} is gone: it was cleaned after its time. "
+            "`mediadex releases` lists the others; settings keep_releases and keep_days "
+            "say how many stay"
+        ) from error
+    return opened
+
+
+def protect(store: Store, manifests: Iterable[Manifest]) -> None:
+    """Tag each table's version by the release that needs it, so that cleaning leaves it alone."""
+    for manifest in manifests:
+        for name, version in manifest.tables().items():
+            tags = at_version(store, name, version).tags
+            if manifest.release in tags.list():
+                tags.update(manifest.release, version)
+            else:
+                tags.create(manifest.release, version)
+
+
+def _channel_version(
+    search: SearchTable,
+    encoder: ModelChoice,
+    known: Mapping[tuple[str, int], ChannelVersion],
+    index_rows: int,
+) -> ChannelVersion | None:
+    table = search.open()
+    if table is None or table.count_rows() == 0:
+        return None
+    if old := known.get((search.name, table.version)):
+        return old.model_copy(update={"spec": encoder.spec})
+    rows = table.count_rows()
+    indexed = _index_vectors(table, rows, index_rows)
+    _index_attributes(table, rows, index_rows)
+    _compact(table)
+    ids = table.search().select(["item_id"]).to_arrow()["item_id"]
+    return ChannelVersion(
+        table=search.name,
+        version=table.version,
+        rows=len(ids),
+        items=len(ids.unique()),
+        spec=encoder.spec,
+        identity=json.loads(encoder.identity.as_json()),
+        indexed=indexed,
+    )
+
+
+def _passage_version(
+    search: SearchTable, known: Collection[PassageVersion | None]
+) -> PassageVersion | None:
+    table = search.open()
+    if table is None or table.count_rows() == 0:
+        return None
+    for old in known:
+        if old is not None and old.version == table.version:
+            return old
+    from lancedb.index import FTS
+
+    if not _has_index(table, "text"):
+        _retried(table, lambda: table.create_index("text", config=FTS()))
+    _compact(table)
+    return PassageVersion(table=search.name, version=table.version, rows=table.count_rows())
+
+
+def _has_index(table: Any, column: str) -> bool:
+    return any(column in index.columns for index in table.list_indices())
+
+
+def _index_vectors(table: Any, rows: int, index_rows: int) -> bool:
+    """Build the vector index once a table is so large that an exact scan is slower."""
+    if _has_index(table, "vector"):
+        return True
+    if rows < index_rows:
+        return False
+    from lancedb.index import IvfRq
+
+    _retried(table, lambda: table.create_index("vector", config=IvfRq(distance_type="cosine")))
+    return True
+
+
+def _index_attributes(table: Any, rows: int, index_rows: int) -> None:
+    """Index the attributes that people filter by, where a scan of them would be felt."""
+    if rows < index_rows or _has_index(table, "region"):
+        return
+    from lancedb.index import Bitmap, BTree, LabelList
+
+    wanted: list[tuple[str, Any]]
+    wanted = [(name, Bitmap()) for name in ("kind", "region", "domain", "usage_rights", "consent")]
+    wanted += [(name, BTree()) for name in ("item_id", "published_at")]
+    for column, config in (*wanted, ("tags", LabelList())):
+        _retried(table, partial(table.create_index, column, config=config))
+
+
+def _compact(table: Any) -> None:
+    """Merge small fragments and bring indexes up to date; old versions stay for their releases."""
+    _retried(table, lambda: table.optimize(cleanup_older_than=dt.timedelta(days=36_500)))
+
+
+def _retried(table: Any, change: Callable[[], Any]) -> None:
+    """Try a change again on the newest state when another writer's commit came first."""
+    for attempt in range(_TRIES):
+        try:
+            change()
+            return
+        except (OSError, RuntimeError) as error:
+            if "conflict" not in str(error).lower() or attempt == _TRIES - 1:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
+            table.checkout_latest()

@@ -1,0 +1,214 @@
+"""The gates: small questions to exactly one candidate, asked by name as the policy says."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.errors import BadInput, ResidualFinding
+from pipelines.models.protocols import Identity
+from pipelines.quality.coverage import REDACTED, coverage
+from pipelines.releases.candidate import at_version
+from pipelines.releases.manifest import ChannelVersion, GateResult, Manifest, Verdict
+from pipelines.releases.policy import Policy, read_policy
+from pipelines.settings import Settings
+from pipelines.store import Store
+from pipelines.tables.facts import quoted
+
+_NEIGHBOURS = 10
+_PERTURBATION = 0.1  # length of the noise added to a vector of unit length
+_SEED = 7
+_EQUAL = 1e-6
+
+
+class Case(NamedTuple):
+    """What is asked about; `metrics` is filled by the gate that measures them."""
+
+    candidate: Manifest
+    serving: Manifest | None
+    store: Store
+    policy: Policy
+    settings: Settings
+    metrics: dict[str, dict[str, float]]
+
+
+def ask(candidate: Manifest, serving: Manifest | None, store: Store, settings: Settings) -> Verdict:
+    """Ask every gate of the home's policy; those that it leaves out are shown as not asked."""
+    policy = read_policy(settings)
+    if unknown := set(policy.gates) - GATES.keys():
+        raise BadInput(
+            f"the policy asks for unknown gates: {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(GATES)}"
+        )
+    case = Case(candidate, serving, store, policy, settings, {})
+    asked = [GATES[name](case) for name in policy.gates]
+    left_out = [
+        GateResult(name=name, passed=None, detail="not asked: the policy leaves it out")
+        for name in GATES
+        if name not in policy.gates
+    ]
+    return Verdict(gates=[*asked, *left_out], metrics=case.metrics)
+
+
+def identities(case: Case) -> GateResult:
+    """All rows of a channel carry the identity that the manifest names, and so does its table."""
+    wrong = {}
+    for name, version in case.candidate.channels.items():
+        identity = Identity(**version.identity)
+        table = at_version(case.store, version.table, version.version)
+        batches = table.search().select(["identity"]).to_batches()
+        foreign = sum(_differing(batch["identity"], identity.as_json()) for batch in batches)
+        if version.table != case.store.channel(name, identity).name:
+            wrong[name] = f"{version.table} is a table of another model"
+        elif foreign:
+            wrong[name] = f"{foreign} of {version.rows} rows are of another model"
+    detail = "; ".join(f"{name}: {what}" for name, what in wrong.items())
+    return GateResult(
+        name="identities",
+        passed=not wrong,
+        value=len(wrong),
+        limit=0,
+        detail=detail or "every vector is of the model that the release names",
+    )
+
+
+def _differing(values: pa.Array, wanted: str) -> int:
+    return len(values) - (pc.sum(pc.equal(values, wanted)).as_py() or 0)
+
+
+def residual(case: Case) -> GateResult:
+    """Nothing is there of an item in which private data was still found after redaction."""
+    where = f"status = 'quarantined' AND error = {quoted(ResidualFinding.__name__)}"
+    refused = case.store.outcomes.read(["item_id"], where)["item_id"].combine_chunks()
+    found = {"texts": case.store.texts.read(["item_id"], "source <> 'meta'")["item_id"]}
+    for table, version in case.candidate.tables().items():
+        opened = at_version(case.store, table, version)
+        found[table] = opened.search().select(["item_id"]).to_arrow()["item_id"]
+    left = {name: ids.filter(pc.is_in(ids, value_set=refused)) for name, ids in found.items()}
+    rows = {name: len(ids) for name, ids in left.items() if len(ids)}
+    items = len({item for ids in left.values() for item in ids.unique().to_pylist()})
+    listed = ", ".join(f"{count} rows in {name}" for name, count in rows.items())
+    return GateResult(
+        name="residual",
+        passed=not rows,
+        value=items,
+        limit=0,
+        detail=f"{items} refused items are still there: {listed}"
+        if rows
+        else f"nothing is there of {len(refused.unique())} refused items",
+    )
+
+
+def covered(case: Case) -> GateResult:
+    """Of the items that should be found in a channel, enough are, in every channel."""
+    minimum = case.policy.coverage.minimum
+    measured = coverage(case.store, case.candidate, case.candidate.created_at).to_pylist()
+    shares = {row["name"]: row for row in measured if row["name"] != REDACTED}
+    short = [
+        f"{name} {100 * row['share']:.1f} % of {row['items']} items"
+        for name, row in shares.items()
+        if row["share"] < minimum
+    ]
+    return GateResult(
+        name="coverage",
+        passed=not short,
+        value=min((row["share"] for row in shares.values()), default=1.0),
+        limit=minimum,
+        detail=f"below {100 * minimum:g} %: {', '.join(short)}"
+        if short
+        else f"every channel has at least {100 * minimum:g} % of its items",
+    )
+
+
+def ann_recall(case: Case) -> GateResult:
+    """The vector indexes, asked as search asks them, find what an exact scan finds."""
+    policy = case.policy.ann_recall
+    indexed = {name: each for name, each in case.candidate.channels.items() if each.indexed}
+    recalls = {
+        name: _recall(at_version(case.store, each.table, each.version), each, policy.sample)
+        for name, each in indexed.items()
+    }
+    exact = [name for name in case.candidate.channels if name not in indexed]
+    said = [f"{name} {recall:.3f}" for name, recall in recalls.items()]
+    said += [f"{name} is scanned exactly" for name in exact]
+    worst = min(recalls.values(), default=None)
+    return GateResult(
+        name="ann_recall",
+        passed=worst is None or worst >= policy.minimum,
+        value=worst,
+        limit=policy.minimum,
+        detail=", ".join(said) or "there are no vectors",
+    )
+
+
+def _recall(table: Any, version: ChannelVersion, sample: int) -> float:
+    """Return the mean share of a query's true neighbours, by distance, that the index finds.
+
+    Queries are vectors of the table itself, moved by a little noise. Judging by distance keeps
+    equal vectors from counting as misses.
+    """
+    from pipelines.search.searcher import NPROBES, REFINE
+
+    random = np.random.default_rng(_SEED)
+    places = random.choice(version.rows, min(sample, version.rows), replace=False)
+    taken = table.take_offsets(sorted(places.tolist())).select(["vector"]).to_arrow()["vector"]
+    vectors = np.stack(taken.to_numpy())
+    noise = random.normal(size=vectors.shape)
+    noise *= _PERTURBATION / np.linalg.norm(noise, axis=1, keepdims=True)
+    shares = []
+    for vector in (vectors + noise).astype(np.float32):
+        query = table.search(vector, "vector").distance_type("cosine").limit(_NEIGHBOURS)
+        asked = query.nprobes(NPROBES).refine_factor(REFINE).select(["_distance"]).to_arrow()
+        query = table.search(vector, "vector").distance_type("cosine").limit(_NEIGHBOURS)
+        exact = query.bypass_vector_index().select(["_distance"]).to_arrow()
+        bound = exact["_distance"].to_numpy().max() + _EQUAL
+        shares.append((asked["_distance"].to_numpy() <= bound).sum() / len(exact))
+    return float(np.mean(shares))
+
+
+def evaluated(case: Case) -> GateResult:
+    """Labelled queries are answered about as well as the serving release answers them."""
+    policy = case.policy.evaluation
+    if not policy.queries:
+        return GateResult(
+            name="evaluation", passed=None, detail="not asked: the policy names no labelled queries"
+        )
+    from pipelines.search.evaluation import evaluate_release, read_queries
+
+    path = case.settings.home / policy.queries
+    queries = read_queries(path)
+
+    def score(manifest: Manifest) -> dict[str, dict[str, float]]:
+        report = asyncio.run(evaluate_release(case.store, manifest, queries, case.settings))
+        return {"fused": report["fused"], **report["channels"]}
+
+    case.metrics.update(score(case.candidate))
+    if policy.metric not in case.metrics["fused"]:
+        known = ", ".join(case.metrics["fused"])
+        raise BadInput(f"the policy compares by {policy.metric}; there are {known}")
+    value = case.metrics["fused"][policy.metric]
+    if case.serving is None:
+        detail = f"{policy.metric} {value:.3f}; nothing serves yet to compare it with"
+        return GateResult(name="evaluation", passed=True, value=value, detail=detail)
+    serving = score(case.serving)["fused"][policy.metric]
+    limit = serving - policy.tolerance
+    return GateResult(
+        name="evaluation",
+        passed=value >= limit,
+        value=value,
+        limit=limit,
+        detail=f"{policy.metric} {value:.3f} on {len(queries)} queries; "
+        f"{case.serving.release} has {serving:.3f}, of which {policy.tolerance:g} may be lost",
+    )
+
+
+GATES: dict[str, Callable[[Case], GateResult]] = {
+    "identities": identities,
+    "residual": residual,
+    "coverage": covered,
+    "ann_recall": ann_recall,
+    "evaluation": evaluated,
+}

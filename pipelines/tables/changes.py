@@ -1,0 +1,68 @@
+"""What each migration does to the tables, and how it is undone.
+
+A change may be killed and done again: it looks at the columns first, and each commit is whole.
+"""
+
+import pyarrow as pa
+
+from pipelines.attributes import attributes_of
+from pipelines.store import Store
+from pipelines.tables.columns import drop_columns, rewrite, stored
+
+_OUTCOMES_UP = """
+SELECT *, CASE WHEN status = 'failed' THEN updated_at END AS next_try
+FROM facts WHERE status <> 'ok'
+"""
+_RELEASES_UP = """
+SELECT row_number() OVER (ORDER BY release) AS sequence, 'promoted' AS event, release, created_at,
+       manifest, NULL AS verdict, NULL AS note
+FROM facts
+"""
+_RELEASES_DOWN = """
+SELECT release, min(created_at) AS created_at,
+       last_value(manifest ORDER BY sequence) FILTER (WHERE manifest IS NOT NULL) AS manifest
+FROM facts GROUP BY release
+HAVING bool_or(event IN ('promoted', 'rolled back')) AND release <= (
+    SELECT last_value(release ORDER BY sequence) FROM facts
+    WHERE event IN ('promoted', 'rolled back')
+)
+"""
+
+
+def truth_up(store: Store) -> None:
+    """Rows know what they were made from, outcomes when to try again, releases their history.
+
+    Rewrites these three tables, which are small beside texts and vectors: each existing row gets a
+    value. What failed is due at once.
+    """
+    items, outcomes, releases = stored(store.items), stored(store.outcomes), stored(store.releases)
+    if items is not None and "attributes_hash" not in items.names:
+        sql = "SELECT *, CAST(NULL AS VARCHAR) AS attributes_hash FROM facts"
+        rewrite(store.items, sql, store.items.schema, _with_hashes)
+    if outcomes is not None and "next_try" not in outcomes.names:
+        rewrite(store.outcomes, _OUTCOMES_UP, store.outcomes.schema)
+    if releases is not None and "sequence" not in releases.names:
+        rewrite(store.releases, _RELEASES_UP, store.releases.schema)
+
+
+def _with_hashes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    hashes = [None if row["deleted"] else attributes_of(row).key for row in batch.to_pylist()]
+    place = batch.schema.get_field_index("attributes_hash")
+    return batch.set_column(place, "attributes_hash", pa.array(hashes, pa.string()))
+
+
+def truth_down(store: Store) -> None:
+    """Give back what the old code reads: the release that serves now is its newest.
+
+    Not given back are outcomes `ok`, which were never needed, and releases that were refused, wait,
+    or were rolled back from. The ledger of erasures stays for the way up.
+    """
+    drop_columns(store.items, ["attributes_hash"])
+    outcomes, releases = stored(store.outcomes), stored(store.releases)
+    if outcomes is not None and "next_try" in outcomes.names:
+        old = outcomes.remove(outcomes.get_field_index("next_try"))
+        sql = f"SELECT {', '.join(old.names)} FROM facts WHERE status <> 'superseded'"
+        rewrite(store.outcomes, sql, old)
+    if releases is not None and "sequence" in releases.names:
+        old = pa.schema([releases.field(name) for name in ("release", "created_at", "manifest")])
+        rewrite(store.releases, _RELEASES_DOWN, old)

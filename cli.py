@@ -314,6 +314,61 @@ def rollback(
 
 
 @app.command()
+def erase(
+    items: Annotated[
+        list[str] | None, typer.Argument(help="Ids, as `search --json` tells them.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Every item of this owner.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; stays on record for good.")] = "erased",
+    later: Annotated[
+        bool, typer.Option("--later", help="Hide now; leave removing to the nightly upkeep.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hide items from every answer at once, then remove all that holds their bytes and prove it.
+
+    The files in their sources are yours and stay; they are not indexed again. Without ids it
+    carries out what still waits.
+    """
+    import dagster as dg
+
+    from assets.erasure import cleanser
+    from pipelines import ledger
+    from pipelines.erasure.proof import as_rows
+    from pipelines.erasure.purge import is_due, purge
+    from pipelines.progress import reporter
+    from pipelines.snapshots import remember_erasures
+    from pipelines.store import Store
+    from sensors.launch import prepare_home
+
+    settings = _settings(home)
+    store = Store(settings.root)
+    wanted = [*(items or []), *(ledger.owned_by(store, owner) if owner else [])]
+    erased = [row["item_id"] for row in ledger.erase(store, wanted, reason)] if wanted else []
+    remember_erasures(store, settings)
+    proof = None
+    if not later and is_due(store):
+        prepare_home(settings)
+        with dg.DagsterInstance.get() as instance:
+            proof = purge(store, settings, reporter("purging"), cleanse=cleanser(instance))
+    waiting = len(ledger.pending(store))
+    if as_json:
+        told = proof.model_dump(mode="json") if proof else None
+        _print_json({"erased": erased, "waiting": waiting, "proof": told})
+        return
+    _say(f"{len(erased)} newly erased; no answer shows them any more")
+    if waiting:
+        _say(f"{waiting} wait for their bytes to be removed: the nightly upkeep, or mediadex erase")
+    if proof:
+        _table(
+            "searched, and nothing found", ("place", "files", "bytes", "decoded"), as_rows(proof)
+        )
+        _say(f"removed {len(proof.items)} in {proof.seconds:.1f} s; the proof: {proof.uri}")
+    _say("the files in their sources were not touched; they are yours to delete")
+
+
+@app.command()
 def serve(host: str = "127.0.0.1", port: int = 8000, home: Home = None) -> None:
     """Serve the search API (and its OpenAPI page at /docs)."""
     import uvicorn
@@ -369,6 +424,19 @@ def _show_plan(found: dict[str, Any]) -> None:
     others = ("copied", "removed", "waiting", "gpu_seconds", "money", "rows_done", "seconds_taken")
     columns += [name for name in others if any(step[name] for step in steps)]
     _table(f"plan {found['plan']}: {told}", tuple(columns), steps)
+
+
+def _shown_release(row: dict[str, Any]) -> dict[str, Any]:
+    refused = [gate["name"] for gate in row["verdict"] if gate["passed"] is False]
+    asked = any(gate["passed"] is not None for gate in row["verdict"])
+    score = row["evaluation"].get("fused", {}).get("ndcg@10")
+    return {
+        **row,
+        "tables": ", ".join(f"{name} {version}" for name, version in row["tables"].items()),
+        "models": ", ".join(dict.fromkeys(row["models"].values())),
+        "ndcg@10": "" if score is None else f"{score:.3f}",
+        "verdict": f"refused: {', '.join(refused)}" if refused else "passed" if asked else "",
+    }
 
 
 def _print_json(document: Any) -> None:

@@ -3,16 +3,21 @@
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 
 from assets.common import OWNERS, batches, code_version
 from assets.reporting import outcome_table, table_schema
 from pipelines import outcomes
 from pipelines.catalog import metadata
+from pipelines.pipeline import in_order
 from pipelines.progress import reporter
 from pipelines.steps.ingest import IngestReport, ingest, known_sources
+from pipelines.tables.facts import select
 from pipelines.tables.schemas import ITEMS
 from resources.home import HomeResource
+
+_BATCH = pa.schema([("batch", pa.string())])
 
 raw_media = dg.AssetSpec(
     "raw_media",
@@ -71,7 +76,9 @@ def items(
 
 def _announce(context: dg.AssetExecutionContext, store: Any, report: IngestReport) -> None:
     """Make a partition of every batch, and tell of those that changed."""
-    known = store.items.read(["batch"])["batch"].unique().to_pylist()
-    context.instance.add_dynamic_partitions(str(batches.name), sorted(known))
-    for batch in sorted(report.batches):
+    known = set(context.instance.get_dynamic_partitions(str(batches.name)))
+    present = select("SELECT DISTINCT batch FROM items", _BATCH, items=store.items)
+    new = in_order(set(present["batch"].to_pylist()) - known)
+    context.instance.add_dynamic_partitions(str(batches.name), new)
+    for batch in in_order(report.batches):
         context.log_event(dg.AssetMaterialization(raw_media.key, partition=batch))

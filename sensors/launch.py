@@ -81,9 +81,16 @@ class Launcher:
         """
         started = time.monotonic()
         url = Source(source).require().url
+        steps = [build_step(name, self._store, self._models, self._settings) for name in STEPS]
+        # Asked before the scan, when the answer is mostly known without looking at rows.
+        batches = set(pending_batches(steps, self._store))
+        encoded = dict.fromkeys(CHANNELS, 0)
         with dg.DagsterInstance.get() as instance:
-            items = self._run(instance, ["items"], config={"items": {"sources": [url]}})["items"]
-            encoded = self._bring_up_to_date(instance)
+            result = self._execute(instance, ["items"], config={"items": {"sources": [url]}})
+            items = _numbers(result, ["items"])["items"]
+            batches |= _changed_batches(result)
+            for tags in self._spans(instance, batches):
+                _add(encoded, self._derive(instance, STEPS, tags))
             self._publish(instance)
         return {
             "release": self._released(),
@@ -130,14 +137,6 @@ class Launcher:
             self._run(instance, ["release"], config={"release": release})
         return history(self._store)[0]
 
-    def _bring_up_to_date(self, instance: dg.DagsterInstance) -> dict[str, int]:
-        """Work on every batch in which there is anything to do; returns rows by channel."""
-        steps = [build_step(name, self._store, self._models, self._settings) for name in STEPS]
-        encoded = dict.fromkeys(CHANNELS, 0)
-        for tags in self._spans(instance, pending_batches(steps, self._store)):
-            _add(encoded, self._derive(instance, STEPS, tags))
-        return encoded
-
     def _publish(self, instance: dg.DagsterInstance) -> None:
         if not is_current(self._store, self._models.encoders()):
             self._run(instance, ["release"])
@@ -180,6 +179,17 @@ class Launcher:
         config: Mapping[str, Any] | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Materialize assets in one run; returns each one's numbers, summed over its partitions."""
+        return _numbers(self._execute(instance, assets, tags=tags, config=config), assets)
+
+    def _execute(
+        self,
+        instance: dg.DagsterInstance,
+        assets: Sequence[str],
+        *,
+        tags: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets in one run; raises RunFailed and tells of checks that do not hold."""
         run_config = dict(_QUIET)
         if config:
             run_config["ops"] = {name: {"config": value} for name, value in config.items()}
@@ -196,13 +206,24 @@ class Launcher:
             if not check.passed:
                 subject = f"{check.asset_key.to_user_string()}, check {check.check_name}"
                 logging.getLogger(LOGGER).warning("%s: %s", subject, check.description)
-        numbers: dict[str, dict[str, Any]] = {name: {} for name in assets}
-        for event in result.get_asset_materialization_events():
-            name = event.asset_key.to_user_string() if event.asset_key else ""
-            for key, value in event.materialization.metadata.items():
-                if name in numbers and isinstance(value.value, int | float):
-                    numbers[name][key] = numbers[name].get(key, 0) + value.value
-        return numbers
+        return result
+
+
+def _numbers(result: dg.ExecuteInProcessResult, assets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the numbers that a run told of each asset, summed over its partitions."""
+    numbers: dict[str, dict[str, Any]] = {name: {} for name in assets}
+    for event in result.get_asset_materialization_events():
+        name = event.asset_key.to_user_string() if event.asset_key else ""
+        for key, value in event.materialization.metadata.items():
+            if name in numbers and isinstance(value.value, int | float):
+                numbers[name][key] = numbers[name].get(key, 0) + value.value
+    return numbers
+
+
+def _changed_batches(result: dg.ExecuteInProcessResult) -> set[str]:
+    """Return the batches in which a scan found anything new."""
+    events = result.get_asset_materialization_events()
+    return {event.partition for event in events if event.partition is not None}
 
 
 def _failure(result: Any) -> RunFailed:

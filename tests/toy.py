@@ -57,7 +57,7 @@ def rows(numbers: Iterable[int], identity: Identity = MODEL, **values: Any) -> l
 
 
 def fill(store: Store, numbers: Iterable[int], identity: Identity = MODEL, **values: Any) -> None:
-    """Add items with a picture, one vector and one passage each."""
+    """Add items with one vector and one passage each."""
     numbers = list(numbers)
     made = rows(numbers, identity, **values)
     catalog(store, numbers)
@@ -69,25 +69,18 @@ def fill(store: Store, numbers: Iterable[int], identity: Identity = MODEL, **val
 
 
 def catalog(store: Store, numbers: Iterable[int]) -> None:
-    """Register items, each with the segment of a picture."""
-    names = [item_id(number) for number in numbers]
+    """Register items."""
     store.items.append(
         [
             {
-                "item_id": name,
+                "item_id": item_id(number),
                 "batch": "b",
                 "kind": "image",
                 "origins": [],
                 "deleted": False,
                 "updated_at": now(),
             }
-            for name in names
-        ]
-    )
-    store.segments.append(
-        [
-            {"key": f"{name}#image", "item_id": name, "batch": "b", "derivative": "d"}
-            for name in names
+            for number in numbers
         ]
     )
 

@@ -238,7 +238,9 @@ def _json_lines(text: str, broken: Callable[[int, str], None]) -> Iterator[tuple
             continue
         try:
             row = json.loads(line)
-            json.dumps(row, ensure_ascii=False).encode()
+            # Only an escape can spell half a character, which is no text.
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             broken(number, "this metadata line is not valid JSON of valid text")
             continue

@@ -53,7 +53,9 @@ class File:
         """Decode columns, or all. Rows that were deleted but not yet removed are among them."""
         if self.path.endswith(".parquet"):
             with self.folder.system.open(self.folder.at(self.path), "rb") as file:
-                yield from pq.ParquetFile(file).iter_batches(columns=columns)
+                for batch in pq.ParquetFile(file).iter_batches(columns=columns):
+                    fields = [pa.field(each.name, _plain(each.type)) for each in batch.schema]
+                    yield batch.cast(pa.schema(fields))
         else:
             yield from self._lance(columns).read_all(batch_size=8192).to_batches()
 
@@ -63,6 +65,22 @@ class File:
         location = self.folder.system.unstrip_protocol(self.folder.at(self.path))
         options = self.folder.options or None
         return LanceFileReader(location, options, list(columns) if columns else None)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return a type without views, at any depth, so that values lie in buffers one after another.
+
+    Delta tables have them after a deletion.
+    """
+    if kind == pa.string_view():
+        return pa.string()
+    if kind == pa.binary_view():
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(child.name, _plain(child.type)) for child in kind])
+    return kind
 
 
 class Folder:

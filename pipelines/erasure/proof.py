@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from pipelines.erasure import versions
 from pipelines.erasure.files import File, Folder
-from pipelines.erasure.needles import Finder, Needle, summary
+from pipelines.erasure.needles import Finder, Needle, of_others, summary
 from pipelines.errors import MediadexError
 from pipelines.ledger import mark
 from pipelines.outcomes import now
@@ -92,13 +92,14 @@ def search(
             count.decoded += 1
             owned = "item_id" in _readable(file)
             for batch in file.batches():
-                hits = finder.in_columns(batch.columns)
                 if not owned:
-                    found |= hits
-                elif pc.any(pc.is_in(batch["item_id"], value_set=mine)).as_py():
+                    found |= finder.in_columns(batch.columns)
+                    continue
+                if pc.any(pc.is_in(batch["item_id"], value_set=mine)).as_py():
                     rows.append(file.path)
-                else:
-                    elsewhere |= hits
+                nobodys = pc.is_null(batch["item_id"])
+                found |= finder.in_columns(batch.filter(nobodys).columns)
+                elsewhere |= finder.in_columns(of_others(batch, mine).columns)
         if file.room == "blobs":
             # Blobs that are left belong to other items.
             elsewhere |= {n for n in found if needles[n].kind == "picture"}
@@ -119,7 +120,7 @@ def search(
         search_seconds=round(time.monotonic() - started, 3),
         not_searched=[
             "the media in their sources, which are not ours to delete",
-            "snapshots, which are kept for keep_snapshot_days",
+            *(["snapshots, which are kept for keep_snapshot_days"] if settings.snapshots else []),
         ],
     )
 

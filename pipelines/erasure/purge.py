@@ -36,7 +36,6 @@ class _Journal(BaseModel):
     """What is being purged: items with their batches, values to look for, versions done."""
 
     items: dict[str, str | None] = {}
-    uris: list[str] = []
     sources: list[str] = []
     needles: list[tuple[str, str]] = []
     moved: dict[str, dict[int, Moved]] = {}
@@ -45,6 +44,10 @@ class _Journal(BaseModel):
     def sought(self) -> list[Needle]:
         """Return the values to look for."""
         return [Needle(kind, base64.b64decode(value)) for kind, value in self.needles]
+
+    def uris(self) -> list[str]:
+        """Return the addresses at which the items ever were."""
+        return [needle.value.decode() for needle in self.sought() if needle.kind == "uri"]
 
 
 def is_due(store: Store) -> bool:
@@ -76,7 +79,7 @@ def purge(
         _renew_tables(store, settings, journal, lambda done: progress(done, steps))
         _switch_releases(store, settings, journal, grace_s)
         progress(steps - 3, steps)
-        facts.remove(store, ids, journal.uris)
+        facts.remove(store, ids, journal.uris())
         journal.removed["blobs"] = _remove_blobs(store)
         progress(steps - 2, steps)
         cleanse({batch for batch in journal.items.values() if batch}, ids)
@@ -109,13 +112,11 @@ def _begin(store: Store) -> _Journal | None:
     new = ids - journal.items.keys()
     if new:
         rows = store.items.rows(["item_id", "batch", "origins"], equals_any("item_id", new))
-        origins = [origin for row in rows for origin in row["origins"] or ()]
-        sources = {origin["source"] for origin in origins} | set(journal.sources)
+        sources = {o["source"] for row in rows for o in row["origins"] or ()} | {*journal.sources}
         needles = {*journal.sought(), *collect(store, new)}
         # A source may be a single file; its address is then a setting, not a trace.
         needles -= {Needle("uri", source.encode()) for source in sources}
         journal.items |= dict.fromkeys(new) | {row["item_id"]: row["batch"] for row in rows}
-        journal.uris = sorted({origin["uri"] for origin in origins} | set(journal.uris))
         journal.sources = sorted(sources)
         journal.needles = [
             (each.kind, base64.b64encode(each.value).decode()) for each in sorted(needles)
@@ -150,7 +151,8 @@ def _switch_releases(store: Store, settings: Settings, journal: _Journal, grace_
     time.sleep(grace_s)
     removed = 0
     for name in versions.table_names(store):
-        tags = {r: m.tables()[name] for r, m in renewed.items() if name in m.tables()}
+        present = versions.left(store, name)
+        tags = {r: m.tables()[name] for r, m in renewed.items() if m.tables().get(name) in present}
         removed += versions.clean(store, name, tags)
     journal.removed["versions"] = journal.removed.get("versions", 0) + removed
     _write(store, journal)
@@ -161,13 +163,14 @@ def _renewed(manifest: Manifest, moved: Mapping[str, Mapping[int, Moved]]) -> Ma
     gone: set[str] = set()
     channels = {}
     for name, channel in manifest.channels.items():
-        now = moved[channel.table][channel.version]
-        gone |= set(now.erased)
-        if now.rows:
-            channels[name] = channel.model_copy(update=now.model_dump(exclude={"erased"}))
+        now = moved.get(channel.table, {}).get(channel.version)
+        gone |= set(now.erased if now else ())
+        if now is None or now.rows:
+            update = now.model_dump(exclude={"erased"}) if now else {}
+            channels[name] = channel.model_copy(update=update)
     passages = manifest.passages
-    if passages is not None:
-        now = moved[passages.table][passages.version]
+    now = moved.get(passages.table, {}).get(passages.version) if passages else None
+    if passages and now:
         gone |= set(now.erased)
         update = now.model_dump(include={"version", "rows"})
         passages = passages.model_copy(update=update) if now.rows else None

@@ -57,11 +57,12 @@ def renew(
     if HEAD not in table.tags.list():
         table.tags.create(HEAD, table.version)
     head = _tagged(table, HEAD)
-    for version in sorted({*versions, head}, key=lambda each: (each == head, each)):
+    wanted = {head, *versions}.intersection(left(store, name))
+    for version in sorted(wanted, key=lambda each: (each == head, each)):
         if version not in moved:
             moved[version] = _renewed(store, table, version, item_ids, finder)
             # Nothing else names it yet, and cleaning must not take it.
-            table.tags.create(f"renewed-{version}-{moved[version].version}", moved[version].version)
+            _tag(table, f"renewed-{version}", moved[version].version)
             save()
     table.checkout_latest()
     table.tags.update(HEAD, moved[head].version)
@@ -76,13 +77,9 @@ def clean(store: Store, name: str, tags: dict[str, int]) -> int:
     Returns how many versions went, with every file that only they needed.
     """
     table = _database(store).open_table(name)
-    present = table.tags.list()
     for tag, version in tags.items():
-        if tag in present:
-            table.tags.update(tag, version)
-        else:
-            table.tags.create(tag, version)
-    for tag in present.keys() - tags.keys():
+        _tag(table, tag, version)
+    for tag in table.tags.list().keys() - tags.keys():
         table.tags.delete(tag)
     removed = table.to_lance().cleanup_old_versions(
         older_than=dt.timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False
@@ -113,6 +110,13 @@ def _database(store: Store) -> Any:
 
 def _folder(store: Store, name: str) -> Folder:
     return Folder(f"{store.search_root}/{name}.lance", store.storage_options)
+
+
+def _tag(table: Any, tag: str, version: int) -> None:
+    if tag in table.tags.list():
+        table.tags.update(tag, version)
+    else:
+        table.tags.create(tag, version)
 
 
 def _tagged(table: Any, tag: str) -> int:
@@ -217,8 +221,9 @@ def _holds(file: File, finder: Finder) -> bool:
 
 
 def _index_files(folder: Folder, dataset: Any) -> Iterator[File]:
-    for index in dataset.list_indices():
-        yield from folder.files(f"_indices/{index['uuid']}")
+    for index in dataset.describe_indices():
+        for segment in index.segments:
+            yield from folder.files(f"_indices/{segment.uuid}")
 
 
 def _entries(dataset: Any, files: Iterable[File]) -> tuple[int, int]:

@@ -2,9 +2,7 @@
 
 import datetime as dt
 import json
-import random
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,10 +14,9 @@ from pipelines.outcomes import now
 from pipelines.releases.manifest import ChannelVersion, Manifest, PassageVersion
 from pipelines.store import Store
 from pipelines.tables.facts import select
-from pipelines.tables.vectors import SearchTable
+from pipelines.tables.vectors import SearchTable, retried
 
 FACTS = ("items", "segments", "texts", "findings", "outcomes")
-_TRIES = 8
 
 
 def build(
@@ -102,7 +99,7 @@ def _channel_version(
     known: Mapping[tuple[str, int], ChannelVersion],
     index_rows: int,
 ) -> ChannelVersion | None:
-    table = search.open()
+    table = search.open(write=True)
     if table is None or table.count_rows() == 0:
         return None
     if old := known.get((search.name, table.version)):
@@ -126,7 +123,7 @@ def _channel_version(
 def _passage_version(
     search: SearchTable, known: Collection[PassageVersion | None]
 ) -> PassageVersion | None:
-    table = search.open()
+    table = search.open(write=True)
     if table is None or table.count_rows() == 0:
         return None
     for old in known:
@@ -135,7 +132,7 @@ def _passage_version(
     from lancedb.index import FTS
 
     if not _has_index(table, "text"):
-        _retried(table, lambda: table.create_index("text", config=FTS()))
+        retried(table, lambda: table.create_index("text", config=FTS()))
     _compact(table)
     return PassageVersion(table=search.name, version=table.version, rows=table.count_rows())
 
@@ -152,7 +149,7 @@ def _index_vectors(table: Any, rows: int, index_rows: int) -> bool:
         return False
     from lancedb.index import IvfRq
 
-    _retried(table, lambda: table.create_index("vector", config=IvfRq(distance_type="cosine")))
+    retried(table, lambda: table.create_index("vector", config=IvfRq(distance_type="cosine")))
     return True
 
 
@@ -166,22 +163,9 @@ def _index_attributes(table: Any, rows: int, index_rows: int) -> None:
     wanted = [(name, Bitmap()) for name in ("kind", "region", "domain", "usage_rights", "consent")]
     wanted += [(name, BTree()) for name in ("item_id", "published_at")]
     for column, config in (*wanted, ("tags", LabelList())):
-        _retried(table, partial(table.create_index, column, config=config))
+        retried(table, partial(table.create_index, column, config=config))
 
 
 def _compact(table: Any) -> None:
     """Merge small fragments and bring indexes up to date; old versions stay for their releases."""
-    _retried(table, lambda: table.optimize(cleanup_older_than=dt.timedelta(days=36_500)))
-
-
-def _retried(table: Any, change: Callable[[], Any]) -> None:
-    """Try a change again on the newest state when another writer's commit came first."""
-    for attempt in range(_TRIES):
-        try:
-            change()
-            return
-        except (OSError, RuntimeError) as error:
-            if "conflict" not in str(error).lower() or attempt == _TRIES - 1:
-                raise
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-            table.checkout_latest()
+    retried(table, lambda: table.optimize(cleanup_older_than=dt.timedelta(days=36_500)))

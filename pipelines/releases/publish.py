@@ -114,8 +114,9 @@ def rollback(store: Store, release: str | None = None) -> Manifest:
 
     No gate is asked. Raises MediadexError where there is none, or where its tables were cleaned.
     """
-    with store.lock.shared(_LOCK_WAIT_S):
-        past = log.read(store)
+    found: list[Manifest] = []
+
+    def decide(past: Log) -> Sequence[Event]:
         if not past.served:
             raise NotReleased("nothing is released yet; run `mediadex index FOLDER` first")
         if release is None and len(past.served) < 2:
@@ -126,9 +127,13 @@ def rollback(store: Store, release: str | None = None) -> Manifest:
                 f"{manifest.release} never served; `mediadex promote {manifest.release}` "
                 "asks the gates and serves it"
             )
-        if past.states[manifest.release] != "serving":
-            log.append(store, lambda _: [Event("rolled back", manifest.release)])
-        return manifest
+        found[:] = [manifest]
+        serves = past.states[manifest.release] == "serving"
+        return [] if serves else [Event("rolled back", manifest.release)]
+
+    with store.lock.shared(_LOCK_WAIT_S):
+        log.append(store, decide)
+    return found[0]
 
 
 def _servable(store: Store, past: Log, release: str) -> Manifest:

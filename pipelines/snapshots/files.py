@@ -144,6 +144,8 @@ class Pool:
             target.write(self._checked(path, files[path].digest), path)
 
         list(self._each(bring, files, progress))
+        if files:
+            target.system.rm(target.at("partial"), recursive=True)
 
     def sweep(self, needed: set[str]) -> int:
         """Remove contents that nothing needs, and what broken copies left; returns their bytes."""

@@ -6,11 +6,11 @@ files. What is left out: the Dagster instance, locks, notes and journals.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pipelines.outcomes import now
 from pipelines.settings import Settings
-from pipelines.snapshots.archive import NoSnapshot, Snapshot, alone, newest, root
+from pipelines.snapshots.archive import NAME, NoSnapshot, Snapshot, alone, newest, root
 from pipelines.snapshots.contents import delta_tables, held, states
 from pipelines.snapshots.erased import remember_erasures
 from pipelines.snapshots.files import Kept, Pool, Progress, Tree
@@ -46,7 +46,7 @@ def take(store: Store, settings: Settings, progress: Progress | None = None) -> 
         config = _keep_config(settings, pool)
         remember_erasures(store, settings)
         snapshot = Snapshot(
-            name=taken_at.strftime(_NAME),
+            name=taken_at.strftime(NAME),
             taken_at=taken_at,
             migration=number,
             config=config,
@@ -70,7 +70,7 @@ def _keep(
 ) -> dict[str, Kept]:
     files: dict[str, Kept] = {}
     for pattern in _COMMITS:
-        files |= _keep_commits(source, pool, before, pattern)
+        files |= _keep_commits(source, pool, before, pattern, {_folder(path) for path in files})
     # Nothing is removed meanwhile, so what vanishes was a write that went on under another name.
     found = {
         path: file
@@ -82,12 +82,17 @@ def _keep(
 
 
 def _keep_commits(
-    source: Tree, pool: Pool, before: Mapping[str, Kept], pattern: str
+    source: Tree, pool: Pool, before: Mapping[str, Kept], pattern: str, listed: Container[str]
 ) -> dict[str, Kept]:
-    """Keep the commits of a moment: a log that is tidied meanwhile is listed again."""
+    """Keep the commits of a moment, save in folders that were listed at an earlier one.
+
+    A log that is tidied meanwhile is listed again.
+    """
     for attempt in range(_TRIES):
         found = {
-            path: file for path, file in source.find(pattern).items() if not path.endswith(_HINTS)
+            path: file
+            for path, file in source.find(pattern).items()
+            if not path.endswith(_HINTS) and _folder(path) not in listed
         }
         try:
             return pool.keep(source, found, before)
@@ -95,6 +100,10 @@ def _keep_commits(
             if attempt == _TRIES - 1:
                 raise
     return {}
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _keep_config(settings: Settings, pool: Pool) -> dict[str, Kept]:

@@ -102,7 +102,8 @@ class _Scan:
         self._source = source
         self._detector = detector
         self._settings = settings
-        self._policy = digest(VERSION, str(settings.max_bytes), detector.identity.key)
+        self._masking = detector.identity.key
+        self._policy = digest(VERSION, str(settings.max_bytes), self._masking)
         self._catalog = Catalog(store, source.url, settings.batch_items)
         self._refused: list[dict[str, Any]] = []
         url, below = quoted(source.url), quoted(f"{source.url.rstrip('/')}/")
@@ -141,7 +142,7 @@ class _Scan:
             return known.metadata_hash if known else ""
         if not file.metadata:
             return ""
-        return digest(metadata.VERSION, digest_json(file.metadata), self._detector.identity.key)
+        return digest(metadata.VERSION, digest_json(file.metadata), self._masking)
 
     def try_read(self, entry: _Waiting) -> dict[str, Any] | Exception:
         """Return what the catalog keeps of a file's bytes, or why it keeps nothing."""

@@ -86,9 +86,11 @@ class RedactStep:
 
     def existing(self, batches: Collection[str] | None) -> pa.Table:
         """Return the recipes of the items that have segments."""
+        # All segments of an item are written together, so that any of them tells.
         return select(
-            "SELECT DISTINCT item_id AS key, batch, recipe, '' AS attributes_hash"
-            f" FROM segments WHERE {within(batches)}",
+            "SELECT item_id AS key, min(batch) AS batch, min(recipe) AS recipe,"
+            " '' AS attributes_hash"
+            f" FROM segments WHERE {within(batches)} GROUP BY item_id",
             EXISTING,
             segments=self.store.segments,
         )

@@ -171,17 +171,22 @@ def within(batches: Collection[str] | None, column: str = "batch") -> str:
 def plan(step: Step, batches: Collection[str] | None = None, *, redo: bool = False) -> Plan:
     """Compare what should exist with what does. With `redo`, what failed is due at once."""
     wanted, existing = step.wanted(batches), step.existing(batches)
-    made = _among(wanted, existing, "recipe")
     current = _among(wanted, existing, "recipe", "attributes_hash")
-    todo = wanted.filter(pc.invert(made))
-    refresh = wanted.filter(pc.and_(made, pc.invert(current)))
-    stale = existing.filter(pc.invert(_is_in(existing["key"], wanted["key"])))
+    rest = wanted.filter(pc.invert(current))
+    # Keys are unique, so that with as many rows as there are current ones none is left over.
+    left = len(existing) - (len(wanted) - len(rest))
+    older = existing.filter(_is_in(existing["key"], rest["key"])) if left else existing.slice(0, 0)
+    made = _among(rest, older, "recipe")
+    todo, refresh = rest.filter(pc.invert(made)), rest.filter(made)
+    stale = existing.slice(0, 0)
+    if left > len(older):
+        stale = existing.filter(pc.invert(_is_in(existing["key"], wanted["key"])))
     where = f"step = {quoted(step.name)} AND {within(batches)}"
     noted = {row["key"]: row for row in step.store.outcomes.rows(where=where)}
+    settled, gone = _ended(wanted, todo, noted)
     held, refused, next_try = _held(step, todo, noted, redo)
     if held:
         todo = todo.filter(pc.invert(_is_in(todo["key"], pa.array(sorted(held), pa.string()))))
-    settled, gone = _ended(wanted, made, noted)
     return Plan(
         todo=todo,
         refresh=refresh,
@@ -234,20 +239,20 @@ def _held(
 
 
 def _ended(
-    wanted: pa.Table, made: Any, noted: Mapping[str, dict[str, Any]]
+    wanted: pa.Table, unmade: pa.Table, noted: Mapping[str, dict[str, Any]]
 ) -> tuple[set[str], list[dict[str, Any]]]:
     """Return the noted keys whose rows were made since, and the outcomes without an input."""
     if not noted:
         return set(), []
-    about = _is_in(wanted["key"], pa.array(list(noted), pa.string()))
-    known = set(wanted.filter(about)["key"].to_pylist())
-    settled = set(wanted.filter(pc.and_(about, made))["key"].to_pylist())
+    keys = pa.array(list(noted), pa.string())
+    known = set(wanted.filter(_is_in(wanted["key"], keys))["key"].to_pylist())
+    open_ = set(unmade.filter(_is_in(unmade["key"], keys))["key"].to_pylist())
     gone = [
         row
         for key, row in noted.items()
         if key not in known and row["status"] != outcomes.SUPERSEDED
     ]
-    return settled, gone
+    return known - open_, gone
 
 
 def _settled_by(step: Step, recipe: str) -> str:

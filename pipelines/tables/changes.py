@@ -1,6 +1,7 @@
 """What each migration does to the tables, and how it is undone.
 
 A change may be killed and done again: it looks at the columns first, and each commit is whole.
+Columns are named as they were then, whatever `schemas.py` says by now.
 """
 
 import pyarrow as pa
@@ -38,15 +39,22 @@ def truth_up(store: Store) -> None:
     items, outcomes, releases = stored(store.items), stored(store.outcomes), stored(store.releases)
     if items is not None and "attributes_hash" not in items.names:
         sql = "SELECT *, CAST(NULL AS VARCHAR) AS attributes_hash FROM facts"
-        rewrite(store.items, sql, store.items.schema, _with_hashes)
+        with_hash = items.append(pa.field("attributes_hash", pa.string()))
+        rewrite(store.items, sql, with_hash, _with_hashes)
     if outcomes is not None and "next_try" not in outcomes.names:
-        rewrite(store.outcomes, _OUTCOMES_UP, store.outcomes.schema)
+        with_time = outcomes.append(pa.field("next_try", outcomes.field("updated_at").type))
+        rewrite(store.outcomes, _OUTCOMES_UP, with_time)
     if releases is not None and "sequence" not in releases.names:
-        rewrite(store.releases, _RELEASES_UP, store.releases.schema)
+        added = [("event", pa.string()), ("verdict", pa.string()), ("note", pa.string())]
+        as_log = pa.schema([("sequence", pa.int64()), *releases, *added])
+        rewrite(store.releases, _RELEASES_UP, as_log)
 
 
 def _with_hashes(batch: pa.RecordBatch) -> pa.RecordBatch:
-    hashes = [None if row["deleted"] else attributes_of(row).key for row in batch.to_pylist()]
+    hashes = [
+        attributes_of(row).key if row["origins"] and not row["deleted"] else None
+        for row in batch.to_pylist()
+    ]
     place = batch.schema.get_field_index("attributes_hash")
     return batch.set_column(place, "attributes_hash", pa.array(hashes, pa.string()))
 

@@ -1,9 +1,8 @@
 """Changes of the tables' columns, numbered, each with its way back, and which of them a home has.
 
-A change of `schemas.py` needs an entry in `MIGRATIONS`. A step may be killed and done again: it
-looks at the columns first, and each of its commits is whole. Old releases stay pinned to versions
-of LanceDB tables with the columns of their time: they go on answering as before, but a filter on a
-column that such a version lacks is refused by LanceDB until the next release.
+A change of `schemas.py` needs an entry in `MIGRATIONS`. Releases stay pinned to versions of
+LanceDB tables with the columns of their time: old ones answer as before, but LanceDB refuses a
+filter on a column that their version lacks.
 """
 
 from collections.abc import Callable

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.store import Store
+from pipelines.tables.vectors import HEAD
 from pipelines.upkeep.files import below, total
 from pipelines.upkeep.state import TableState
 
 # A fragment of this size is left alone, so that a night's work is bounded however large a table.
 _FRAGMENT_ROWS = 1 << 17
+# Merging copies whole fragments, and the old ones stay for their releases: not for a few rows.
+_SMALL_FRAGMENTS = 8
 # Rows that are only marked as deleted cost every query time.
 _DELETED_SHARE = 0.02
 _OF_ENCODER = re.compile(r".+_[0-9a-f]{12}")
@@ -21,6 +24,11 @@ _ALL = 100_000
 def tables(store: Store) -> list[str]:
     """Return the names of all LanceDB tables."""
     return sorted(_database(store).list_tables(limit=_ALL).tables)
+
+
+def is_being_purged(store: Store, table: str) -> bool:
+    """Tell whether a purge was killed in a table, whose newest version is then no content."""
+    return HEAD in _tags(_open(store, table))
 
 
 def is_of_encoder(table: str) -> bool:
@@ -55,7 +63,7 @@ def last_written(store: Store, table: str) -> dt.datetime:
 
 
 def settle(store: Store, table: str) -> None:
-    """Index every row, in one segment an index, and merge small fragments.
+    """Index every row, in one segment an index, and merge fragments where many are small.
 
     Nothing is written where nothing is to be done. Releases see it when the next one is made.
     """
@@ -67,15 +75,18 @@ def settle(store: Store, table: str) -> None:
         # First, since fragments that different segments cover are never merged.
         dataset.optimize.optimize_indices(num_indices_to_merge=max(segments, 1))
         dataset = _open(store, table)
-    dataset.optimize.compact_files(
-        target_rows_per_fragment=_FRAGMENT_ROWS, materialize_deletions_threshold=_DELETED_SHARE
-    )
+    stats = dataset.stats.dataset_stats()
+    few_deleted = stats["num_deleted_rows"] <= _DELETED_SHARE * rows
+    if stats["num_small_files"] > _SMALL_FRAGMENTS or not few_deleted:
+        dataset.optimize.compact_files(
+            target_rows_per_fragment=_FRAGMENT_ROWS, materialize_deletions_threshold=_DELETED_SHARE
+        )
 
 
 def clean(store: Store, table: str, needed: Mapping[str, int], older_than: dt.timedelta) -> None:
     """Remove versions that are old and in none of the releases `needed`, which maps to versions.
 
-    Tags of other releases go; a needed version without its tag gets it first.
+    Tags of other releases go; a needed version that lacks its tag gets it first.
     """
     dataset = _open(store, table)
     tags, present = _tags(dataset), _versions(dataset)
@@ -83,8 +94,9 @@ def clean(store: Store, table: str, needed: Mapping[str, int], older_than: dt.ti
         if name not in needed and _RELEASE.fullmatch(name):
             dataset.tags.delete(name)
     for name, version in needed.items():
-        if name not in tags and version in present:
-            dataset.tags.create(name, version)
+        if version in present and tags.get(name) != version:
+            set_tag = dataset.tags.update if name in tags else dataset.tags.create
+            set_tag(name, version)
     # LanceDB's own cleaning refuses a table that has any tag on an old version.
     dataset.cleanup_old_versions(older_than=older_than, error_if_tagged_old_versions=False)
 

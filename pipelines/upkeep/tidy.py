@@ -69,7 +69,7 @@ def tidy(
         rows = _forget(store, limit)
         needed = _needed(store, settings.keep_releases)
         dropped, freed = _drop(store, {*needed, *in_use}, limit)
-        names = search.tables(store)
+        names = [name for name in search.tables(store) if not search.is_being_purged(store, name)]
         steps = len(names) + len(store.facts)
         tidied: list[Tidied] = []
         for name in names:

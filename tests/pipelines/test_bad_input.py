@@ -89,6 +89,7 @@ def test_a_file_that_turns_bad_keeps_its_item_as_it_was(home: Any) -> None:
 def test_a_file_that_cannot_be_read_is_tried_again(
     home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home.settings.retry_delay_s = 0.0
     home.write("a.txt", "A")
     home.write("b.txt", "B")
     read = ingest_module._read
@@ -234,6 +235,7 @@ def test_bad_media_are_quarantined_until_their_bytes_change(home: Any) -> None:
 def test_a_derivative_without_space_fails_for_now(
     home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home.settings.retry_delay_s = 0.0
     home.write("a.jpg", picture())
     home.ingest()
 

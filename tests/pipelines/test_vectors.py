@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from pipelines.models.protocols import Identity
 from pipelines.store import Store
 from pipelines.tables.schemas import vector_schema
-from pipelines.tables.vectors import SearchTable
+from pipelines.tables.vectors import HEAD, SearchTable, retried
 
 
 @pytest.fixture
@@ -81,3 +84,83 @@ def test_each_encoder_has_a_table_of_its_own(tmp_path: Path) -> None:
     store.channel("visual", one).upsert([row("1")])
     assert store.channel("visual", two).rows(["key"]) == []
     assert store.channel("visual", one).rows(["key"]) == [{"key": "1"}]
+
+
+def test_columns_are_read_as_arrow(table: SearchTable) -> None:
+    assert table.read(["key", "page"]).schema.names == ["key", "page"]
+    table.upsert([row("1", "a"), row("2", "b")])
+    assert table.read(["key"], "batch = 'b'")["key"].to_pylist() == ["2"]
+
+
+# --- Writers side by side ------------------------------------------------------------------------
+
+_ROUNDS = 6
+
+
+def write(uri: str, writer: int) -> None:
+    """Upsert keys that all writers share and own ones, remove some, and compact in between."""
+    table = SearchTable(uri, "visual", vector_schema(4))
+    for number in range(_ROUNDS):
+        shared = [f"s{key}" for key in range(number, number + 6)]
+        own = [f"w{writer}-{number}-{key}" for key in range(4)]
+        table.upsert([row(key, value=writer) for key in shared + own])
+        if number % 3 == 1:
+            table.remove(own[:2])
+        if number % 4 == writer:
+            opened = table.open(write=True)
+            assert opened is not None
+            retried(opened, opened.optimize)
+
+
+def expected_keys(writers: int) -> list[str]:
+    own = [
+        f"w{writer}-{number}-{key}"
+        for writer in range(writers)
+        for number in range(_ROUNDS)
+        for key in range(2 if number % 3 == 1 else 0, 4)
+    ]
+    return sorted([*own, *(f"s{key}" for key in range(_ROUNDS + 5))])
+
+
+@pytest.mark.slow
+def test_processes_that_begin_with_no_table_lose_and_double_nothing(table: SearchTable) -> None:
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=spawned) as pool:
+        list(pool.map(write, [table.uri] * 4, range(4)))
+    assert keys(table) == expected_keys(4)
+
+
+# --- While a purge rewrites older versions -------------------------------------------------------
+
+
+def rewriting(table: SearchTable, old: Sequence[str], new: Sequence[str]) -> None:
+    """Leave a table as a purge has it that was killed: an old version lies on top."""
+    table.upsert([row(key) for key in old])
+    opened = table.open()
+    assert opened is not None
+    version = opened.version
+    table.upsert([row(key) for key in new])
+    opened.checkout_latest()
+    opened.tags.create(HEAD, opened.version)
+    opened.restore(version)
+
+
+def test_the_newest_content_is_read_though_an_older_version_lies_on_top(
+    table: SearchTable,
+) -> None:
+    rewriting(table, ["1"], ["2"])
+    assert keys(table) == ["1", "2"] and set(table.vectors(["1", "2"])) == {"1", "2"}
+    opened = table.open()
+    assert opened is not None
+    with pytest.raises(Exception, match="checked out|checkout|read-only|modified"):
+        opened.delete("key = '1'")
+    assert keys(table) == ["1", "2"]
+
+
+def test_the_first_writer_puts_the_newest_content_on_top_again(table: SearchTable) -> None:
+    rewriting(table, ["1"], ["2", "3"])
+    table.remove(["2"])
+    table.upsert([row("4")])
+    assert keys(table) == ["1", "3", "4"]
+    opened = table.open()
+    assert opened is not None and HEAD not in opened.tags.list()

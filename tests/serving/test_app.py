@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from pipelines import releases
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
+from pipelines.releases.publish import publish
 from pipelines.settings import Settings
 from pipelines.store import Store
 from serving.app import create_app
@@ -49,8 +49,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
         "meta": ModelChoice("builtin", text.identity),
         "visual": ModelChoice("builtin", image.identity),
     }
-    releases.publish(store, choices, 20_000)
-    return TestClient(create_app(Settings(home=home)))
+    settings = Settings(home=home)
+    publish(store, choices, settings)
+    return TestClient(create_app(settings))
 
 
 def picture() -> str:

@@ -1,0 +1,55 @@
+"""Removing what was erased: from tables, releases and files, and from what Dagster itself keeps."""
+
+from collections.abc import Collection
+
+import dagster as dg
+
+from assets.common import OWNERS
+from pipelines.erasure.proof import Proof, as_rows
+from pipelines.erasure.purge import Cleanse, purge
+from pipelines.ledger import pending
+from pipelines.progress import reporter
+from resources.event_store import scrub_pictures, scrub_runs
+from resources.home import HomeResource
+
+
+def cleanser(instance: dg.DagsterInstance) -> Cleanse:
+    """Return what removes traces of erased items from a Dagster instance, for a purge to call."""
+
+    def cleanse(batches: Collection[str], item_ids: Collection[str]) -> None:
+        scrub_pictures(instance, batches)
+        scrub_runs(instance, item_ids)
+
+    return cleanse
+
+
+@dg.asset(
+    group_name="upkeep",
+    kinds={"deltalake", "lancedb"},
+    owners=OWNERS,
+    code_version="1",
+    description="Proofs that erased items are gone: every table, release and file that held their "
+    "bytes is rewritten, then everything is searched. Waits until nobody writes. Items are erased "
+    "by `mediadex erase`; with none waiting, nothing is done.",
+)
+def erasures(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """Purge what waits, and report the proof."""
+    store, settings = home.store(), home.settings()
+    proof = purge(store, settings, reporter("purging"), cleanse=cleanser(context.instance))
+    return dg.MaterializeResult(
+        metadata={"waiting": len(pending(store)), **(_told(proof) if proof else {"purged": 0})}
+    )
+
+
+def _told(proof: Proof) -> dict[str, dg.MetadataValue | int | float]:
+    records = [dg.TableRecord(row) for row in as_rows(proof)]
+    return {
+        "purged": len(proof.items),
+        "found": proof.found,
+        "seconds": proof.seconds,
+        "index_entries": proof.index_entries,
+        "files_searched": sum(count.files for count in proof.searched.values()),
+        "bytes_searched": sum(count.bytes for count in proof.searched.values()),
+        "proof": dg.MetadataValue.path(proof.uri),
+        "searched": dg.MetadataValue.table(records),
+    }

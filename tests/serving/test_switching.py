@@ -1,0 +1,126 @@
+"""A real server under load while releases are switched: no answer fails, is mixed, or is late."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from toy import CHOICES, MODEL, Toy, fill, item_id
+
+from pipelines.models import factory
+from pipelines.releases.publish import promote, publish, rollback
+from pipelines.settings import Settings
+from pipelines.store import Store
+from serving.app import create_app
+
+CLIENTS = 4
+SWITCHES = 50
+VISIBLE_S = 2.0
+OF = {"r000001": ("A", range(50)), "r000002": ("B", range(25, 75))}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A home with two releases that share no title and half of their items."""
+    monkeypatch.setattr(factory, "image_encoder", Toy)
+    settings = Settings(home=tmp_path, index_rows=300)
+    store = Store(settings.root)
+    title, numbers = OF["r000001"]
+    fill(store, numbers, title=title)
+    publish(store, CHOICES, settings)
+    gone = [f"{item_id(number)}#image" for number in range(25)]
+    store.channel("visual", MODEL).remove(gone)
+    store.passages.remove(gone)
+    title, numbers = OF["r000002"]
+    fill(store, numbers, title=title)
+    publish(store, CHOICES, settings)
+    return settings
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[str]:
+    """The API over the home, on a free port."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+class Client(threading.Thread):
+    """Searches without a pause and checks every answer whole."""
+
+    def __init__(self, url: str):
+        super().__init__(daemon=True)
+        self.url = url
+        self.answers = 0
+        self.release = ""
+        self.wrong: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=10) as http:
+            while not self.stopped.is_set():
+                try:
+                    self._check(http.get("/search", params={"text": "30", "k": 200}))
+                except httpx.HTTPError as error:
+                    self.wrong.append(repr(error))
+
+    def _check(self, response: httpx.Response) -> None:
+        self.answers += 1
+        if response.status_code != 200:
+            self.wrong.append(response.text)
+            return
+        answer = response.json()
+        title, numbers = OF[answer["release"]]
+        found = {result["item_id"]: result["title"] for result in answer["results"]}
+        if found != {item_id(number): title for number in numbers}:
+            self.wrong.append(f"{answer['release']}: {sorted(set(found.values()))}, {len(found)}")
+        self.release = answer["release"]
+
+
+@pytest.mark.slow
+def test_switching_fails_no_query_and_mixes_no_answer(server: str, settings: Settings) -> None:
+    store = Store(settings.root)
+    clients = [Client(server) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    took = []
+    for switch in range(SWITCHES):
+        if switch % 2:
+            release = promote(store, "r000002", settings).manifest.release
+        else:
+            release = rollback(store, "r000001").release
+        started = time.perf_counter()
+        while any(client.release != release for client in clients):
+            assert time.perf_counter() - started < VISIBLE_S
+            time.sleep(0.005)
+        took.append(time.perf_counter() - started)
+    for client in clients:
+        client.stopped.set()
+        client.join()
+    assert [client.wrong for client in clients] == [[]] * CLIENTS
+    assert min(client.answers for client in clients) > SWITCHES
+    answers, median = sum(client.answers for client in clients), sorted(took)[SWITCHES // 2]
+    print(f"\n{answers} answers; switches seen in {median:.2f} s, at most {max(took):.2f} s")
+
+
+def test_the_first_query_after_a_quiet_time_sees_the_switch(
+    server: str, settings: Settings
+) -> None:
+    with httpx.Client(base_url=server, timeout=10) as http:
+        assert http.get("/search", params={"text": "30"}).json()["release"] == "r000002"
+        time.sleep(1.6)
+        rollback(Store(settings.root))
+        assert http.get("/search", params={"text": "30"}).json()["release"] == "r000001"
+        assert http.get("/release").json()["release"] == "r000001"
+        assert http.get("/health").json() == {"status": "ok", "release": "r000001"}
+        states = [(row["release"], row["state"]) for row in http.get("/releases").json()]
+    assert states == [("r000002", "rolled back"), ("r000001", "serving")]

@@ -50,6 +50,8 @@ def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
     _say("items     " + ", ".join(f"{count} {name}" for name, count in items.items()))
     _say("encoded   " + ", ".join(f"{count} {name}" for name, count in report["encoded"].items()))
     _say("outcomes  " + ", ".join(f"{count} {name}" for name, count in counted.items()))
+    if report["candidate"]:
+        _say(f"{report['candidate']} waits: mediadex promote {report['candidate']}")
     if sum(counted.values()) > counted["ok"]:
         _say("why: mediadex status --failed")
 
@@ -366,6 +368,111 @@ def erase(
         )
         _say(f"removed {len(proof.items)} in {proof.seconds:.1f} s; the proof: {proof.uri}")
     _say("the files in their sources were not touched; they are yours to delete")
+
+
+@app.command()
+def snapshot(home: Home = None, as_json: AsJson = False) -> None:
+    """Copy what is new in the home to the place of snapshots, and let old ones go."""
+    from pipelines import snapshots as kept
+    from pipelines.progress import reporter
+    from pipelines.store import Store
+
+    settings = _settings(home)
+    taken = kept.take(Store(settings.root), settings, reporter("snapshot, files"))
+    gone = kept.expire(settings)
+    if as_json:
+        _print_json(_summary(taken) | {"removed": gone})
+        return
+    size, read = taken.bytes / 2**20, taken.read / 2**20
+    _say(f"snapshot {taken.name} in {taken.seconds:.1f} s")
+    _say(f"{len(taken.files)} files, {size:.1f} MiB, of which {read:.1f} MiB were read")
+    if gone:
+        _say(f"{len(gone)} older than {settings.keep_snapshot_days:.0f} days removed")
+
+
+@app.command()
+def snapshots(home: Home = None, as_json: AsJson = False) -> None:
+    """List the snapshots that can be restored, oldest first."""
+    from pipelines import snapshots as kept
+
+    rows = [_summary(each) for each in kept.listed(_settings(home))]
+    if as_json:
+        _print_json(rows)
+        return
+    _table("snapshots", ("snapshot", "files", "bytes", "read", "items"), rows)
+
+
+@app.command()
+def restore(
+    source: Annotated[
+        str, typer.Argument(help="`latest`, a name of `snapshots`, or the URI of a listing.")
+    ] = "latest",
+    place: Annotated[
+        str | None, typer.Option("--from", help="URI of the snapshots, where settings name none.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a snapshot back into an empty home; what was erased since is erased again."""
+    from pipelines import snapshots as kept
+    from pipelines.progress import reporter
+
+    settings = _settings(home)
+    if place:
+        settings = settings.model_copy(update={"snapshots": place})
+    restored = kept.restore(source, settings, reporter("restore, files"))
+    if as_json:
+        _print_json(restored.model_dump())
+        return
+    _say(f"restored {restored.snapshot} into {settings.root} in {restored.seconds:.1f} s")
+    _table("rows", ("table", "rows"), [{"table": t, "rows": n} for t, n in restored.rows.items()])
+    for step in restored.migrated:
+        _say(f"migrated {step}")
+    if restored.erased_again:
+        _say(f"{restored.erased_again} items were erased after this snapshot and are hidden again")
+        _say("remove their bytes: mediadex erase")
+
+
+@app.command()
+def migrate(
+    to: Annotated[
+        int | None, typer.Option(help="Number to go to, also back; default newest.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what differs.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the columns of the home's tables to those of this version, or back."""
+    from pipelines.progress import reporter
+    from pipelines.store import Store
+    from pipelines.tables import migrations
+
+    store = Store(_settings(home).root)
+    differs = migrations.diff(store)
+    pending = [f"up {each.number}: {each.name}" for each in migrations.pending(store)]
+    done = [] if dry_run else migrations.migrate(store, to, reporter("migrations"))
+    at = migrations.state(store)
+    if as_json:
+        told = {"differs": differs, "pending": pending, "done": done}
+        _print_json({"at": at, "newest": migrations.CURRENT, **told})
+        return
+    for line in differs:
+        _say(line)
+    for step in pending if dry_run else done:
+        _say(f"{'would do' if dry_run else 'did'} {step}")
+    _say(f"the home is at {at} of {migrations.CURRENT}")
+
+
+def _summary(kept: Any) -> dict[str, Any]:
+    """Return a snapshot in one row, without its listing."""
+    return {
+        "snapshot": kept.name,
+        "files": len(kept.files),
+        "bytes": kept.bytes,
+        "read": kept.read,
+        "items": kept.rows.get("items", 0),
+        "seconds": kept.seconds,
+    }
 
 
 @app.command()

@@ -36,7 +36,7 @@ def step_metadata(
         "removed": report.removed,
         **counted,
         "seconds": round(report.seconds, 3),
-        "outcomes": outcome_table(rows),
+        "outcomes": outcome_table(rows, counted["ok"]),
         **(
             {"rows_per_second": round(report.encoded / report.seconds, 2)} if report.encoded else {}
         ),
@@ -48,9 +48,10 @@ def step_metadata(
     }
 
 
-def outcome_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
-    """Show how many items ended how and why."""
+def outcome_table(rows: Sequence[Mapping[str, Any]], done: int = 0) -> dg.MetadataValue:
+    """Show how many ended how and why; `done` of them are simply there."""
     tally = Counter((row["status"], row["reason"] or "") for row in rows)
+    tally.update({("ok", ""): done} if done else {})
     return dg.MetadataValue.table(
         [
             dg.TableRecord({"status": status, "items": items, "reason": reason})

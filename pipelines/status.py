@@ -113,15 +113,16 @@ def item_outcomes(store: Store) -> dict[str, int]:
 
 
 def failed_share(store: Store, models: ModelSuite) -> list[dict[str, Any]]:
-    """Return, for each step, failed rows, all rows, and the share of the failed among them."""
+    """Return failed rows, all rows, and their share, for each step that has had any."""
     return [
         {
             "step": row["step"],
             "failed": row["failed"],
             "rows": row["ok"] + row["failed"],
-            "share": row["failed"] / max(row["ok"] + row["failed"], 1),
+            "share": row["failed"] / (row["ok"] + row["failed"]),
         }
         for row in by_step(store, models)
+        if row["ok"] + row["failed"]
     ]
 
 

@@ -37,12 +37,23 @@ publish = dg.define_asset_job(
     selection=dg.AssetSelection.assets("release"),
     description="Publish the present state of all tables as a release.",
 )
+keep_house = dg.define_asset_job(
+    "keep_house",
+    selection=dg.AssetSelection.assets("upkeep"),
+    description="Expire, purge, tidy and prune; waits until nobody writes.",
+)
 
 nightly_scan = dg.ScheduleDefinition(
     name="nightly_scan",
     job=scan,
     cron_schedule="10 1 * * *",
     description="01:10 UTC; the automation sensor then works on the batches that changed.",
+)
+nightly_upkeep = dg.ScheduleDefinition(
+    name="nightly_upkeep",
+    job=keep_house,
+    cron_schedule="40 3 * * *",
+    description="03:40 UTC, between the scan and the release, which then has merged indexes.",
 )
 nightly_release = dg.ScheduleDefinition(
     name="nightly_release",

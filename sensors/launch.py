@@ -94,6 +94,7 @@ class Launcher:
             self._publish(instance)
         return {
             "release": self._released(),
+            "candidate": self._waiting(),
             "items": {name: items[name] for name in ("new", "changed", "deleted", "unchanged")},
             "encoded": encoded,
             "outcomes": item_outcomes(self._store),
@@ -140,6 +141,11 @@ class Launcher:
     def _publish(self, instance: dg.DagsterInstance) -> None:
         if not is_current(self._store, self._models.encoders()):
             self._run(instance, ["release"])
+
+    def _waiting(self) -> str | None:
+        """Return the newest release where it waits for its promotion."""
+        newest = next(iter(history(self._store)), None)
+        return newest["release"] if newest and newest["state"] == "candidate" else None
 
     def _released(self) -> str | None:
         manifest = serving(self._store)

@@ -191,7 +191,9 @@ def _of_rows(rows: pa.RecordBatch) -> Iterator[Needle]:
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if name == "vector":
             for vector in column.drop_null():
-                yield from _sample("vector", vector.values.to_numpy().tobytes())
+                values = vector.values.to_numpy()
+                if values.any():
+                    yield Needle("vector", values.tobytes())
         elif name == "extra":
             for value in column.drop_null().to_pylist():
                 yield from _of_extra(value)
@@ -221,19 +223,19 @@ def _text(kind: str, value: str | None) -> Iterator[Needle]:
         yield Needle(kind, value.encode())
 
 
-def _sample(kind: str, data: bytes) -> Iterator[Needle]:
+def _sample(data: bytes) -> Iterator[Needle]:
     """Yield a stretch from the middle of data, unless it is monotonous and tells nothing."""
     start = max(0, (len(data) - _SAMPLE) // 2)
     sample = data[start : start + _SAMPLE]
     if len(set(sample)) > _WORD:
-        yield Needle(kind, sample)
+        yield Needle("picture", sample)
 
 
 def _of_blobs(store: Store, item_ids: Collection[str]) -> Iterator[Needle]:
     rows = store.segments.rows(["derivative", "thumbnail"], equals_any("item_id", item_ids))
     for name in {name for row in rows for name in row.values() if name}:
         try:
-            yield from _sample("picture", store.blobs.get(name))
+            yield from _sample(store.blobs.get(name))
         except FileNotFoundError:
             continue
 

@@ -12,12 +12,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipelines.erasure.files import File, Folder
-from pipelines.erasure.needles import Finder
+from pipelines.erasure.needles import Finder, Needle
 from pipelines.errors import MediadexError
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
 from pipelines.tables.vectors import HEAD
 
+_SAME = 1 - 1e-5
 _ROW_IDS = ("_rowid", "ids")
 # Manifests are named by this less their version, so that the newest is listed first.
 _NEWEST_FIRST = 2**64 - 1
@@ -132,21 +133,19 @@ def _renewed(
     before = table.to_lance().checkout_version(version)
     held = before.to_table(columns=["item_id"], filter=doomed)["item_id"].unique().to_pylist()
     current = version
-    if held or not _is_clean(folder, before, finder):
+    centred = _centres(before, finder.needles)
+    if held or centred or not _is_clean(folder, before, finder):
         table.checkout_latest()
         table.restore(version)
         if held:
             table.delete(doomed)
         _compact(table)
-        _rebuild_indexes(table, anew=False)
+        _rebuild_indexes(table, anew=centred)
         if not _is_clean(folder, table.to_lance(), finder):
-            # A partition of one vector has that vector for its centre.
-            _rebuild_indexes(table, anew=True)
-            if not _is_clean(folder, table.to_lance(), finder):
-                raise MediadexError(
-                    f"{table.name} still holds something of an erased item after it was made anew; "
-                    "run `mediadex erase` again, and report this if it stays"
-                )
+            raise MediadexError(
+                f"{table.name} still holds something of an erased item after it was made anew; "
+                "run `mediadex erase` again, and report this if it stays"
+            )
         current = table.version
     after = table.to_lance().checkout_version(current)
     ids = after.to_table(columns=["item_id"])["item_id"]
@@ -212,6 +211,25 @@ def _is_clean(folder: Folder, dataset: Any, finder: Finder) -> bool:
     number = f"{_NEWEST_FIRST - dataset.version:020d}"
     manifests = [file for file in folder.files("_versions") if number in file.path]
     return not any(_holds(file, finder) for file in (*files, *manifests))
+
+
+def _centres(dataset: Any, needles: Iterable[Needle]) -> bool:
+    """Tell whether a vector is, but for rounding, the centre of a partition that had only it."""
+    sought = [np.frombuffer(each.value, "<f4") for each in needles if each.kind == "vector"]
+    for index in dataset.describe_indices() if sought else ():
+        if index.field_names == ["vector"]:
+            centres = dataset.centroids(index_name=index.name)
+            width = centres.type.list_size
+            known = _unit(centres.values.to_numpy().reshape(-1, width))
+            own = [vector for vector in sought if len(vector) == width]
+            if own and (known @ _unit(np.stack(own)).T).max() > _SAME:
+                return True
+    return False
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def _holds(file: File, finder: Finder) -> bool:

@@ -66,6 +66,12 @@ class Log:
         return stack
 
     @property
+    def is_held(self) -> bool:
+        """Whether somebody went back last: then nothing new is served until it is promoted."""
+        kinds = [event.kind for event in self.events if event.kind in ("promoted", "rolled back")]
+        return bool(kinds) and kinds[-1] == "rolled back"
+
+    @property
     def serving(self) -> Manifest | None:
         """The manifest that is searched."""
         return self.manifests[self.served[-1]] if self.served else None

@@ -32,7 +32,7 @@ def publish(
 ) -> Publication:
     """Make a release of the present state of all tables, and promote it if the gates pass it.
 
-    With `hold` it stays a candidate until `promote`. With nothing changed the release of this state
+    With `hold`, or after a rollback, it stays a candidate until `promote`. With nothing changed the release of this state
     stands, also one on hold or rolled back; if it was refused, or if another one serves by now
     because other models had been chosen, the gates are asked again.
     """
@@ -44,7 +44,9 @@ def publish(
             return _standing(before, same)
         subject = same or candidate
         verdict = ask(subject, before.serving, store, settings)
-        kind: Kind = "refused" if not verdict.passed else "candidate" if hold else "promoted"
+        kind: Kind = "refused" if not verdict.passed else "promoted"
+        if kind == "promoted" and (hold or before.is_held):
+            kind = "candidate"
         decided: list[Publication] = []
 
         def decide(now: Log) -> Sequence[Event]:
@@ -84,12 +86,6 @@ def is_current(store: Store, encoders: Mapping[str, ModelChoice]) -> bool:
                 continue
         return past.states[name] in _SETTLED
     return False
-
-
-def newest(store: Store) -> Publication | None:
-    """Return the newest release, whatever became of it; `None` before the first."""
-    past = log.read(store)
-    return _standing(past, past.manifests[max(past.manifests)]) if past.manifests else None
 
 
 def promote(store: Store, release: str, settings: Settings) -> Publication:

@@ -68,7 +68,7 @@ def _compare(copy: Store, state: Held, snapshot: str) -> None:
         raise SnapshotDamaged(
             f"{state.name} cannot be read from {snapshot}: {type(error).__name__}"
         ) from error
-    if False:
+    if (rows, total) != (state.rows, state.checksum):
         raise SnapshotDamaged(
             f"{state.name} came back from {snapshot} with {rows} rows, checksum {total}; "
             f"there were {state.rows}, checksum {state.checksum}; take a new snapshot"

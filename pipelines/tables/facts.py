@@ -104,9 +104,10 @@ class FactTable:
         When another writer commits first, `make` is asked again. Returns what was added.
         """
         alone = CommitProperties(max_commit_retries=0)
-        DeltaTable.create(
-            self.uri, self.schema, mode="ignore", storage_options=self.storage_options
-        )
+        if self._open() is None:
+            DeltaTable.create(
+                self.uri, self.schema, mode="ignore", storage_options=self.storage_options
+            )
         added: list[Sequence[Mapping[str, Any]]] = []
 
         def attempt() -> None:

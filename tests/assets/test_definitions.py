@@ -17,6 +17,7 @@ GROUPS = {
     "enrich": {"captions"},
     "embed": {"passages", *EMBEDDINGS},
     "publish": {"release"},
+    "upkeep": {"backfill_plan", "upkeep"},
 }
 CHECKS = {
     ("items", "items"),
@@ -26,6 +27,8 @@ CHECKS = {
     *((name, "vectors") for name in EMBEDDINGS),
     ("passages", "passages"),
     ("release", "coverage"),
+    ("release", "failures"),
+    *(("upkeep", name) for name in ("disk", "index_coverage", "versions")),
 }
 
 
@@ -122,8 +125,12 @@ def test_nothing_starts_by_itself(defs: dg.Definitions) -> None:
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_scan",
         "nightly_release",
+        "nightly_upkeep",
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"keep_batches_current"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "keep_batches_current",
+        "retry_failed",
+    }
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     for sensor in repository.sensor_defs:

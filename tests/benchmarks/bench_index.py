@@ -24,7 +24,7 @@ from pipelines.channels import CHANNELS
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.reading.media import as_jpeg, decode_pages
-from pipelines.releases import publish
+from pipelines.releases.publish import publish
 from pipelines.search.searcher import CANDIDATES, Query, Searcher
 from pipelines.settings import Settings
 from pipelines.steps.caption import open_blob
@@ -129,7 +129,7 @@ def bench_search(store: Store, settings: Settings, rounds: int) -> None:
         encoders[name] = ModelChoice("builtin", model.identity)
         run(EmbedStep(channel, store, model, settings), BATCH, settings)
     run(PassageStep(store), BATCH, settings)
-    manifest, _ = publish(store, encoders, settings.index_rows)
+    manifest = publish(store, encoders, settings).manifest
     searcher = Searcher(store, manifest)
     queries = [Query(words) for words in ("a red dress", "horses on a hill", "a laptop on a desk")]
     encoded = [(query, searcher.encode(query)) for query in queries] * 10

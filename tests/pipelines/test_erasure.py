@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import lance
 import lancedb
 import numpy as np
 import pytest
 import stocked
+from lance.file import LanceFileReader
+from lancedb.index import IvfRq
 from stocked import item_id, marks, release, stock, traces, unstock
 from toy import MODEL, vector
 
@@ -29,7 +33,7 @@ from pipelines.store import Store
 from pipelines.tables.vectors import HEAD
 
 INDEXED = 256
-# In the first release; alone in its fragment; gone from its source before the last release.
+# In the first release; in a fragment with the next alone; gone before the last release.
 OLD, ALONE, UNSTOCKED = 7, 299, 265
 ERASED = (OLD, ALONE, UNSTOCKED)
 LEFT = 11
@@ -41,9 +45,9 @@ def build(home: Path, first: int = 40) -> tuple[Store, Settings, list[str]]:
     store = Store(settings.root)
     stock(store, range(first))
     made = [release(store, settings)]
-    stock(store, range(260, 270))
-    stock(store, [ALONE])
+    stock(store, [ALONE, UNSTOCKED])
     made.append(release(store, settings))
+    merge_indexes(store)
     stock(store, range(300, 305))
     unstock(store, UNSTOCKED)
     made.append(release(store, settings))
@@ -51,7 +55,30 @@ def build(home: Path, first: int = 40) -> tuple[Store, Settings, list[str]]:
     return store, settings, made
 
 
-def erase(store: Store, numbers: tuple[int, ...] = ERASED) -> list[dict[str, Any]]:
+def merge_indexes(store: Store) -> None:
+    """Make one segment of each index, as upkeep does; codes of lost rows then stay in it."""
+    for table in (store.channel("visual", MODEL), store.passages):
+        opened = table.open()
+        assert opened is not None
+        opened.to_lance().optimize.optimize_indices(num_indices_to_merge=50)
+
+
+def codes(store: Store) -> dict[str, tuple[int, int]]:
+    """Rows of the vector table and codes in its index, by release, where there is an index."""
+    counted = {}
+    for name, manifest in log.manifests(store).items():
+        channel = manifest.channels["visual"]
+        path = Path(store.search_root) / f"{channel.table}.lance"
+        dataset = lance.dataset(str(path), version=channel.version)
+        for index in dataset.describe_indices():
+            if index.field_names == ["vector"]:
+                files = [path / "_indices" / s.uuid / "auxiliary.idx" for s in index.segments]
+                counts = [LanceFileReader(str(file)).num_rows() for file in files]
+                counted[name] = (dataset.count_rows(), sum(counts))
+    return counted
+
+
+def erase(store: Store, numbers: Sequence[int] = ERASED) -> list[dict[str, Any]]:
     return ledger.erase(store, [item_id(number) for number in numbers], "asked to")
 
 
@@ -126,6 +153,9 @@ def test_no_byte_of_an_erased_item_is_left(home: tuple[Store, Settings, list[str
     gone = {item_id(number) for number in ERASED}
     for name in releases:
         assert ids(store, name) == before[name] - gone
+    counted = codes(store)
+    assert len(counted) == (3 if log.require(store).channels["visual"].indexed else 0)
+    assert all(rows == there for rows, there in counted.values())
     # What stays is whole: the neighbour still stands in the same places.
     held = {what for some in traces(settings.home, LEFT).values() for what in some}
     assert held >= marks(LEFT).keys() - {"blob name"}
@@ -242,22 +272,38 @@ def test_a_vector_that_is_the_centre_of_its_partition_goes_too(tmp_path: Path) -
     settings = Settings(home=tmp_path, index_rows=INDEXED)
     store = Store(settings.root)
     stock(store, range(INDEXED))
+    alone = (3, 5, 7)
     search = store.channel("visual", MODEL)
     rows = search.rows([name for name in search.schema.names if name != "extra"])
-    # All others are one point, so that a partition holds the erased vector alone.
-    for row in rows:
-        mine = row["item_id"] == item_id(OLD)
-        row["vector"] = vector(OLD) if mine else -np.roll(vector(OLD), 1)
+    # All others lie on the far side, so that three of the partitions hold one vector each.
+    for number, row in enumerate(rows):
+        far = vector(number + 10**6) / 3 - sum(vector(each) for each in alone)
+        row["vector"] = next((vector(n) for n in alone if row["item_id"] == item_id(n)), far)
     search.upsert(rows)
     table = search.open()
     assert table is not None
-    from lancedb.index import IvfRq
-
-    table.create_index("vector", config=IvfRq(distance_type="cosine", num_partitions=2))
+    for _ in range(50):
+        # Where training begins is left to chance.
+        config = IvfRq(distance_type="cosine", num_partitions=8)
+        table.create_index("vector", config=config, replace=True)
+        centred = [number for number in alone if nearest_centre(store, vector(number)) > 1 - 1e-6]
+        if len(centred) > 1:
+            break
+    assert len(centred) > 1
     release(store, settings)
-    erase(store, (OLD,))
+    erase(store, centred)
     done(store, settings)
-    assert traces(tmp_path, OLD) == {}
+    for number in centred:
+        assert nearest_centre(store, vector(number)) < 0.99
+        assert traces(tmp_path, number) == {}
+
+
+def nearest_centre(store: Store, vector: np.ndarray) -> float:
+    table = store.channel("visual", MODEL).open()
+    assert table is not None
+    centres = table.to_lance().centroids(index_name="vector_idx")
+    centres = centres.values.to_numpy().reshape(-1, len(vector))
+    return float((centres @ vector / np.linalg.norm(centres, axis=1)).max())
 
 
 # --- Interrupted ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases import log
 from pipelines.releases.manifest import Manifest
-from pipelines.releases.publish import is_current, newest, promote, publish, rollback
+from pipelines.releases.publish import is_current, promote, publish, rollback
 from pipelines.search.searcher import Query, Searcher
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -56,7 +56,7 @@ def test_there_is_nothing_to_search_before_the_first_release(store: Store) -> No
     with pytest.raises(NotReleased):
         rollback(store)
     assert not is_current(store, CHOICES)
-    assert log.history(store) == [] and newest(store) is None
+    assert log.history(store) == []
 
 
 def test_a_release_stands_while_nothing_changes(store: Store, settings: Settings) -> None:
@@ -144,7 +144,6 @@ def test_a_candidate_waits_until_it_is_promoted(store: Store, settings: Settings
         False,
         "candidate",
     )
-    assert newest(store) == (held.manifest, False, "candidate", held.verdict)
     assert promote(store, "r000002", settings).verdict.passed
     assert serving(store) == "r000002"
     assert [row["state"] for row in log.history(store)] == ["serving", "superseded"]
@@ -180,8 +179,18 @@ def test_rolling_back_twice_leads_two_releases_back(store: Store, settings: Sett
     assert publish(store, CHOICES, settings).manifest.release == third
     assert serving(store) == first
     assert rollback(store, third).release == third == serving(store)
-    fill(store, range(6))
-    assert publish(store, CHOICES, settings).manifest.release == "r000004" == serving(store)
+
+
+def test_after_a_rollback_new_releases_wait_until_one_is_promoted(
+    store: Store, settings: Settings
+) -> None:
+    first, _ = grow(store, settings, 2, 3)
+    rollback(store)
+    fill(store, range(4))
+    assert publish(store, CHOICES, settings)[1:3] == (True, "candidate")
+    assert serving(store) == first
+    promote(store, "r000003", settings)
+    assert grow(store, settings, 5) == ["r000004"] == [serving(store)]
 
 
 def test_a_rollback_takes_milliseconds(store: Store, settings: Settings) -> None:
@@ -232,9 +241,10 @@ def test_what_must_stay_servable_is_kept(store: Store, settings: Settings) -> No
     grow(store, settings, 1, 2, 3, 4)
     rollback(store, "r000001")
     fill(store, range(5))
-    publish(store, CHOICES, settings, hold=True)
+    publish(store, CHOICES, settings)
     assert [*log.kept(store, 2)] == ["r000001", "r000003", "r000004", "r000005"]
     grow(store, settings, 6)
+    promote(store, "r000006", settings)
     assert [*log.kept(store, 1)] == ["r000006"], "an older candidate will not be promoted"
 
 

@@ -256,6 +256,7 @@ def test_what_is_written_between_any_two_steps_leaves_a_snapshot_whole(
     store: Store, settings: Settings, fresh: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find, number = snapshots.files.Tree.find, itertools.count(100, 10)
+    released = store.releases.version
 
     def finding(self: Any, pattern: str) -> Any:
         found = find(self, pattern)
@@ -272,6 +273,8 @@ def test_what_is_written_between_any_two_steps_leaves_a_snapshot_whole(
     monkeypatch.setattr(factory, "image_encoder", Toy)
     restored = snapshots.restore(snapshot.name, fresh)
     assert restored.rows["items"] >= snapshot.rows["items"]
+    assert Store(fresh.root).releases.version == released
+    assert not any("hint" in path or "_last_checkpoint" in path for path in snapshot.files)
     ensure_whole(Store(fresh.root))
     snapshots.drill(store, settings)
 

@@ -167,16 +167,18 @@ def backfill(
     what, found = _estimate(settings, channel, batches, encoder)
     if not as_json:
         _show_plan(found)
-    candidate = Launcher(definitions(), settings).backfill(what)
+    done = Launcher(definitions(), settings).backfill(what)
     found = planning.compare(Store(settings.root), found["plan"])
     if as_json:
-        _print_json(found | {"candidate": candidate})
+        _print_json(found | done)
         return
     _show_plan(found)
-    if candidate:
-        _say(f"candidate {candidate['release']}: mediadex promote {candidate['release']}")
-    else:
-        _say("the next release has it: mediadex index, or the job `publish`")
+    if done["candidate"]:
+        _say(f"{done['candidate']} waits: mediadex promote {done['candidate']}")
+    elif done["remaining"]:
+        _say(f"{done['remaining']} rows of other batches are still to be made")
+    elif not encoder:
+        _say("the next release will have it: mediadex index, or the job `publish`")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks, derive, ingest, planning, publish, upkeep
+from assets import checks, derive, disaster, ingest, planning, publish, upkeep
 from resources.home import HomeResource
 from resources.kubernetes import executor_from_environment
 from sensors import automation
@@ -22,6 +22,8 @@ def definitions() -> dg.Definitions:
             publish.release,
             planning.backfill_plan,
             upkeep.upkeep,
+            disaster.snapshot,
+            disaster.restore_drill,
         ],
         asset_checks=[*checks.checks, *upkeep.checks],
         jobs=[
@@ -31,11 +33,15 @@ def definitions() -> dg.Definitions:
             automation.plan,
             automation.publish,
             automation.keep_house,
+            automation.snapshot,
+            automation.drill,
         ],
         schedules=[
             automation.nightly_scan,
             automation.nightly_upkeep,
+            automation.nightly_snapshot,
             automation.nightly_release,
+            automation.weekly_drill,
         ],
         sensors=[automation.keep_batches_current, automation.retry_failed],
         resources={"home": HomeResource()},

@@ -6,6 +6,7 @@ from pydantic import Field
 from pipelines.models.suite import ModelSuite
 from pipelines.settings import Settings, load_settings
 from pipelines.store import Store
+from pipelines.tables.migrations import ensure_current
 
 
 class HomeResource(dg.ConfigurableResource):
@@ -20,8 +21,10 @@ class HomeResource(dg.ConfigurableResource):
         return load_settings(self.home or None)
 
     def store(self) -> Store:
-        """Return its tables and blobs."""
-        return Store(self.settings().root)
+        """Return its tables and blobs; raises MediadexError where they wait for a migration."""
+        store = Store(self.settings().root)
+        ensure_current(store)
+        return store
 
     def models(self) -> ModelSuite:
         """Return the models that its settings choose."""

@@ -42,6 +42,16 @@ keep_house = dg.define_asset_job(
     selection=dg.AssetSelection.assets("upkeep"),
     description="Expire, purge, tidy and prune; waits until nobody writes.",
 )
+snapshot = dg.define_asset_job(
+    "snapshot",
+    selection=dg.AssetSelection.assets("snapshot"),
+    description="Copy what is new in the home to other storage.",
+)
+drill = dg.define_asset_job(
+    "drill",
+    selection=dg.AssetSelection.assets("restore_drill"),
+    description="Restore the newest snapshot into a scratch folder and compare it.",
+)
 
 nightly_scan = dg.ScheduleDefinition(
     name="nightly_scan",
@@ -55,11 +65,24 @@ nightly_upkeep = dg.ScheduleDefinition(
     cron_schedule="40 3 * * *",
     description="03:40 UTC, between the scan and the release, which then has merged indexes.",
 )
+nightly_snapshot = dg.ScheduleDefinition(
+    name="nightly_snapshot",
+    job=snapshot,
+    cron_schedule="20 4 * * *",
+    description="04:20 UTC: a snapshot of all tables and derivatives; old ones go.",
+)
 nightly_release = dg.ScheduleDefinition(
     name="nightly_release",
     job=publish,
     cron_schedule="10 5 * * *",
     description="05:10 UTC. A schedule, since a condition would wait for every last batch.",
+)
+
+weekly_drill = dg.ScheduleDefinition(
+    name="weekly_drill",
+    job=drill,
+    cron_schedule="50 6 * * 0",
+    description="Sundays, 06:50 UTC: proves that the newest snapshot can be restored.",
 )
 
 keep_batches_current = dg.AutomationConditionSensorDefinition(

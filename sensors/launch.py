@@ -117,12 +117,12 @@ class Launcher:
             "outcomes": item_outcomes(self._store),
         }
 
-    def backfill(self, what: Scope) -> dict[str, Any] | None:
+    def backfill(self, what: Scope) -> dict[str, Any]:
         """Do the work of a scope and nothing else.
 
-        With encoders other than those set, their tables are built beside the present ones, and a
-        candidate that names them is made and returned; it waits for its promotion. Otherwise
-        nothing is published, and `None` is returned.
+        With encoders other than those set, their tables are built beside the present ones. Once
+        they lack nothing (`remaining` is 0), a `candidate` that names them is made; it waits for
+        its promotion.
         """
         specs = {EmbedStep.name_of(CHANNELS[name]): spec for name, spec in what.encoders.items()}
         config = {name: {"encoder": spec} for name, spec in specs.items()}
@@ -132,11 +132,12 @@ class Launcher:
         with dg.DagsterInstance.get() as instance:
             for tags in self._spans(instance, batches):
                 self._derive(instance, what.steps, tags, config)
-            if not what.encoders:
-                return None
-            release = {"hold": True, "encoders": what.encoders}
-            self._run(instance, ["release"], config={"release": release})
-        return history(self._store)[0]
+            remaining = sum(len(plan(step).todo) for step in steps)
+            if what.encoders and not remaining:
+                release = {"hold": True, "encoders": what.encoders}
+                self._run(instance, ["release"], config={"release": release})
+        waits = what.encoders and not remaining
+        return {"remaining": remaining, "candidate": self._waiting() if waits else None}
 
     def _publish(self, instance: dg.DagsterInstance) -> None:
         if not is_current(self._store, self._models.encoders()):

@@ -104,13 +104,14 @@ def residual(case: Case) -> GateResult:
 
 def covered(case: Case) -> GateResult:
     """Of the items that should be found in a channel, enough are, in every channel."""
-    minimum = case.policy.coverage.minimum
+    minimum, few = case.policy.coverage.minimum, case.policy.coverage.few
     measured = coverage(case.store, case.candidate, case.candidate.created_at).to_pylist()
     shares = {row["name"]: row for row in measured if row["name"] != REDACTED}
     short = [
         f"{name} {100 * row['share']:.1f} % of {row['items']} items"
         for name, row in shares.items()
         if row["share"] < minimum
+        and not (row["share"] and row["items"] * (1 - row["share"]) <= few + 1e-6)
     ]
     return GateResult(
         name="coverage",

@@ -15,9 +15,14 @@ class _Strict(BaseModel):
 
 
 class Coverage(_Strict):
-    """Share of the items that should be found in a channel and are, the worst channel counting."""
+    """Share of the items that should be found in a channel and are, the worst channel counting.
+
+    `few` items may be missing whatever their share, so that one bad file does not hold up a small
+    home; but a channel that has nothing of what it should have is refused.
+    """
 
     minimum: float = Field(0.995, ge=0, le=1)
+    few: int = Field(3, ge=0)
 
 
 class AnnRecall(_Strict):
@@ -50,6 +55,7 @@ class Policy(_Strict):
 
         [coverage]
         minimum = 0.995
+        few = 3
 
         [ann_recall]
         minimum = 0.95

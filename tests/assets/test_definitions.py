@@ -18,6 +18,7 @@ GROUPS = {
     "embed": {"passages", *EMBEDDINGS},
     "publish": {"release"},
     "upkeep": {"backfill_plan", "upkeep"},
+    "disaster": {"snapshot", "restore_drill"},
 }
 CHECKS = {
     ("items", "items"),
@@ -126,6 +127,8 @@ def test_nothing_starts_by_itself(defs: dg.Definitions) -> None:
         "nightly_scan",
         "nightly_release",
         "nightly_upkeep",
+        "nightly_snapshot",
+        "weekly_drill",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "keep_batches_current",

@@ -47,7 +47,6 @@ def build(home: Path, first: int = 40) -> tuple[Store, Settings, list[str]]:
     made = [release(store, settings)]
     stock(store, [ALONE, UNSTOCKED])
     made.append(release(store, settings))
-    merge_indexes(store)
     stock(store, range(300, 305))
     unstock(store, UNSTOCKED)
     made.append(release(store, settings))
@@ -55,27 +54,23 @@ def build(home: Path, first: int = 40) -> tuple[Store, Settings, list[str]]:
     return store, settings, made
 
 
-def merge_indexes(store: Store) -> None:
-    """Make one segment of each index, as upkeep does; codes of lost rows then stay in it."""
-    for table in (store.channel("visual", MODEL), store.passages):
-        opened = table.open()
-        assert opened is not None
-        opened.to_lance().optimize.optimize_indices(num_indices_to_merge=50)
-
-
 def codes(store: Store) -> dict[str, tuple[int, int]]:
     """Rows of the vector table and codes in its index, by release, where there is an index."""
     counted = {}
     for name, manifest in log.manifests(store).items():
         channel = manifest.channels["visual"]
-        path = Path(store.search_root) / f"{channel.table}.lance"
-        dataset = lance.dataset(str(path), version=channel.version)
-        for index in dataset.describe_indices():
-            if index.field_names == ["vector"]:
-                files = [path / "_indices" / s.uuid / "auxiliary.idx" for s in index.segments]
-                counts = [LanceFileReader(str(file)).num_rows() for file in files]
-                counted[name] = (dataset.count_rows(), sum(counts))
+        path = f"{store.search_root}/{channel.table}.lance"
+        dataset = lance.dataset(path, version=channel.version)
+        if dataset.describe_indices():
+            counted[name] = (dataset.count_rows(), codes_in(dataset))
     return counted
+
+
+def codes_in(dataset: lance.LanceDataset) -> int:
+    folder = Path(dataset.uri) / "_indices"
+    (index,) = [each for each in dataset.describe_indices() if each.field_names == ["vector"]]
+    files = [folder / segment.uuid / "auxiliary.idx" for segment in index.segments]
+    return sum(LanceFileReader(str(file)).num_rows() for file in files)
 
 
 def erase(store: Store, numbers: Sequence[int] = ERASED) -> list[dict[str, Any]]:
@@ -268,33 +263,54 @@ def blob_middle(number: int) -> bytes:
     return data[len(data) // 2 - 40 : len(data) // 2 + 40]
 
 
+def test_indexes_forget_a_fragment_that_is_dropped_as_a_whole(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, index_rows=INDEXED)
+    store = Store(settings.root)
+    stock(store, range(INDEXED))
+    release(store, settings)
+    stock(store, [ALONE])
+    for table in (store.channel("visual", MODEL), store.passages):
+        opened = table.open()
+        assert opened is not None
+        opened.to_lance().optimize.optimize_indices(num_indices_to_merge=1)
+    visual = store.channel("visual", MODEL).open()
+    assert visual is not None and codes_in(visual.to_lance()) == INDEXED + 1
+    erase(store, [ALONE])
+    done(store, settings)
+    visual.checkout_latest()
+    assert codes_in(visual.to_lance()) == visual.count_rows() == INDEXED
+    assert traces(tmp_path, ALONE) == {}
+
+
 def test_a_vector_that_is_the_centre_of_its_partition_goes_too(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, index_rows=INDEXED)
     store = Store(settings.root)
     stock(store, range(INDEXED))
-    alone = (3, 5, 7)
+    alone = range(10)
     search = store.channel("visual", MODEL)
     rows = search.rows([name for name in search.schema.names if name != "extra"])
-    # All others lie on the far side, so that three of the partitions hold one vector each.
+    # Ten lie apart from each other and from all the rest, which lie together.
+    size = len(vector(0))
+    points = np.eye(size, dtype=np.float32) + np.stack([vector(n) / 20 for n in range(size)])
     for number, row in enumerate(rows):
-        far = vector(number + 10**6) / 3 - sum(vector(each) for each in alone)
-        row["vector"] = next((vector(n) for n in alone if row["item_id"] == item_id(n)), far)
+        apart = [points[n] for n in alone if row["item_id"] == item_id(n)]
+        row["vector"] = apart[0] if apart else points[10:].sum(axis=0) + vector(number) / 2
     search.upsert(rows)
+    release(store, settings)
     table = search.open()
     assert table is not None
-    for _ in range(50):
+    for _ in range(20):
         # Where training begins is left to chance.
-        config = IvfRq(distance_type="cosine", num_partitions=8)
+        config = IvfRq(distance_type="cosine", num_partitions=30)
         table.create_index("vector", config=config, replace=True)
-        centred = [number for number in alone if nearest_centre(store, vector(number)) > 1 - 1e-6]
-        if len(centred) > 1:
+        if any(nearest_centre(store, points[number]) > 1 - 1e-6 for number in alone):
             break
-    assert len(centred) > 1
-    release(store, settings)
+    centred = [number for number in alone if nearest_centre(store, points[number]) > 1 - 1e-6]
+    assert centred
     erase(store, centred)
     done(store, settings)
     for number in centred:
-        assert nearest_centre(store, vector(number)) < 0.99
+        assert nearest_centre(store, points[number]) < 0.99
         assert traces(tmp_path, number) == {}
 
 
@@ -303,7 +319,8 @@ def nearest_centre(store: Store, vector: np.ndarray) -> float:
     assert table is not None
     centres = table.to_lance().centroids(index_name="vector_idx")
     centres = centres.values.to_numpy().reshape(-1, len(vector))
-    return float((centres @ vector / np.linalg.norm(centres, axis=1)).max())
+    lengths = np.linalg.norm(centres, axis=1) * np.linalg.norm(vector)
+    return float((centres @ vector / lengths).max())
 
 
 # --- Interrupted ---------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def test_failed_items_are_missing_and_refused_ones_are_not(
     assert gate(ask(store, settings), "coverage").value == 1.0
     end(store, "visual_embeddings", 8, "failed")
     assert gate(ask(store, settings), "coverage").value == pytest.approx(8 / 9)
+    assert gate(ask(store, settings), "coverage").passed, "one bad file holds up nobody"
+    policy(settings, "[coverage]\nfew = 1")
     end(store, "visual_embeddings", 7, "failed")
     refused = gate(ask(store, settings), "coverage")
     assert not refused.passed and refused.value == pytest.approx(7 / 9), "its row is an old one"
@@ -122,6 +124,7 @@ def test_items_that_changed_after_a_candidate_was_made_do_not_count_against_it(
     catalog(store, range(9, 10))
     pictures(store, range(9, 10))
     assert gate(gates.ask(candidate, None, store, settings), "coverage").passed
+    policy(settings, "[coverage]\nfew = 0")
     assert not gate(ask(store, settings), "coverage").passed
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkpoints import VOCABULARY, save_tokenizer, tiny_sentences
 from PIL import Image
 
 from pipelines.errors import ModelUnavailable
@@ -16,7 +17,6 @@ from pipelines.models.hub import (
 )
 
 TEXTS = ["a dog on a beach", "the cat", "dog dog dog dog dog dog dog dog"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "dog", "cat", "on", "beach"]
 
 
 @pytest.fixture(scope="module")
@@ -64,35 +64,7 @@ def clip_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 @pytest.fixture(scope="module")
 def sentence_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("sentences")
-    save_tokenizer(folder / "bert")
-    config = BertConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    BertModel(config).save_pretrained(folder / "bert")
-    words = Transformer(str(folder / "bert"), max_seq_length=16)
-    model = SentenceTransformer(modules=[words, Pooling(16)], device="cpu")
-    model.save(str(folder / "tiny-sentences"))
-    return folder / "tiny-sentences"
-
-
-def save_tokenizer(folder: Path, **settings: Any) -> Any:
-    from transformers import BertTokenizer
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
-    tokenizer = BertTokenizer(str(folder / "vocab.txt"), **settings)
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+    return tiny_sentences(tmp_path_factory.mktemp("sentences"))
 
 
 def check_rows(together: np.ndarray, apart: list[np.ndarray], dimension: int) -> None:

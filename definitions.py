@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks, derive, disaster, ingest, planning, publish, upkeep
+from assets import checks, derive, disaster, erasure, ingest, planning, publish, upkeep
 from resources.home import HomeResource
 from resources.kubernetes import executor_from_environment
 from sensors import automation
@@ -21,6 +21,7 @@ def definitions() -> dg.Definitions:
             derive.passages,
             publish.release,
             planning.backfill_plan,
+            erasure.erasures,
             upkeep.upkeep,
             disaster.snapshot,
             disaster.restore_drill,

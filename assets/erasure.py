@@ -9,6 +9,7 @@ from pipelines.erasure.proof import Proof, as_rows
 from pipelines.erasure.purge import Cleanse, purge
 from pipelines.ledger import pending
 from pipelines.progress import reporter
+from pipelines.upkeep.expiry import expire
 from resources.event_store import scrub_pictures, scrub_runs
 from resources.home import HomeResource
 
@@ -29,15 +30,20 @@ def cleanser(instance: dg.DagsterInstance) -> Cleanse:
     owners=OWNERS,
     code_version="1",
     description="Proofs that erased items are gone: every table, release and file that held their "
-    "bytes is rewritten, then everything is searched. Waits until nobody writes. Items are erased "
-    "by `mediadex erase`; with none waiting, nothing is done.",
+    "bytes is rewritten, then everything is searched. Items are erased by `mediadex erase`, or "
+    "here when their time to live is over. Waits until nobody writes.",
 )
 def erasures(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Purge what waits, and report the proof."""
+    """Expire what is too old, purge what waits, and report the proof."""
     store, settings = home.store(), home.settings()
+    expired = expire(store, settings)
     proof = purge(store, settings, reporter("purging"), cleanse=cleanser(context.instance))
     return dg.MaterializeResult(
-        metadata={"waiting": len(pending(store)), **(_told(proof) if proof else {"purged": 0})}
+        metadata={
+            "expired": len(expired),
+            "waiting": len(pending(store)),
+            **(_told(proof) if proof else {"purged": 0}),
+        }
     )
 
 

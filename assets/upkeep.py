@@ -1,19 +1,17 @@
-"""Keeping house every night: expiries, erasures, tables, logs; and whether that is enough."""
+"""Keeping house every night: tables, files and logs; and whether that is enough."""
 
 import datetime as dt
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
 from assets.common import OWNERS
-from pipelines.erasure.purge import purge
 from pipelines.progress import reporter
-from pipelines.upkeep.expiry import expire
 from pipelines.upkeep.state import TableState
 from pipelines.upkeep.survey import survey, survey_tables
 from pipelines.upkeep.tidy import tidy
-from resources.event_store import prune, scrub_pictures, scrub_runs
+from resources.event_store import prune
 from resources.home import HomeResource
 
 _KEY = dg.AssetKey("upkeep")
@@ -33,30 +31,21 @@ _UNINDEXED = 0.05
     freshness_policy=dg.FreshnessPolicy.time_window(
         fail_window=dt.timedelta(hours=36), warn_window=dt.timedelta(hours=26)
     ),
-    description="A tidy home: expired items are erased, erasures are carried out, tables are "
-    "merged and indexed, versions that no kept release needs are removed, Dagster's own logs are "
-    "pruned. Waits until nobody writes; searches go on.",
+    description="A tidy home: tables are merged and indexed, versions that no kept release needs "
+    "and files that nothing names are removed, Dagster's own logs are pruned. Waits until nobody "
+    "writes; searches go on.",
 )
 def upkeep(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
-    """Expire, purge, tidy, prune, and tell how the home stands."""
+    """Tidy, prune, and tell how the home stands."""
     started = time.monotonic()
-    store, settings, instance = home.store(), home.settings(), context.instance
-
-    def cleanse(batches: Collection[str], item_ids: Collection[str]) -> None:
-        scrub_pictures(instance, batches)
-        scrub_runs(instance, item_ids)
-
-    expired = expire(store, settings)
-    proof = purge(store, settings, reporter("purging"), cleanse=cleanse)
+    store, settings = home.store(), home.settings()
     encoders = home.models().encoders()
     in_use = {store.channel(name, choice.identity).name for name, choice in encoders.items()}
     tidied = tidy(store, settings, in_use, reporter("tidying"))
-    pruned = prune(instance, settings.keep_event_days)
+    pruned = prune(context.instance, settings.keep_event_days)
     state = survey(store, settings)
     return dg.MaterializeResult(
         metadata={
-            "expired": len(expired),
-            "purged": len(proof.items) if proof else 0,
             "reclaimed_bytes": tidied.reclaimed + pruned["bytes"],
             "blobs_removed": tidied.blobs_removed,
             "rows_removed": tidied.rows_removed,

@@ -68,10 +68,13 @@ def owned_by(store: Store, owner: str) -> list[str]:
     return sorted(ids)
 
 
-def erase(store: Store, item_ids: Collection[str], reason: str) -> list[dict[str, Any]]:
+def erase(
+    store: Store, item_ids: Collection[str], reason: str, *, places: bool = True
+) -> list[dict[str, Any]]:
     """Hide items from every answer from now on, and keep scans from registering them again.
 
-    `reason` stays on record for good. Returns the new rows of the ledger, none for an item that was
+    Their bytes are barred, and with `places` whatever else comes to lie where they lay. `reason`
+    stays on record for good. Returns the new rows of the ledger, none for an item that was
     erased before. Raises MediadexError, and erases nothing, where an id is not on record.
     """
     with store.lock.shared():
@@ -92,7 +95,8 @@ def erase(store: Store, item_ids: Collection[str], reason: str) -> list[dict[str
             waiting = {row["item_id"] for row in before}
             new = sorted(items.keys() - waiting)
             return [
-                _erased(number, items[item_id], reason) for number, item_id in enumerate(new, first)
+                _erased(number, items[item_id], reason, places)
+                for number, item_id in enumerate(new, first)
             ]
 
         added = [dict(row) for row in store.ledger.append_after(events)]
@@ -103,14 +107,14 @@ def erase(store: Store, item_ids: Collection[str], reason: str) -> list[dict[str
         return added
 
 
-def _erased(sequence: int, item: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _erased(sequence: int, item: Mapping[str, Any], reason: str, places: bool) -> dict[str, Any]:
     return {
         "sequence": sequence,
         "event": ERASED,
         "subject": mark(item["item_id"]),
         "item_id": item["item_id"],
         "contents": [mark(item["content_hash"])] if item["content_hash"] else [],
-        "places": [mark(origin["uri"]) for origin in item["origins"] or ()],
+        "places": [mark(origin["uri"]) for origin in item["origins"] or () if places],
         "reason": reason,
         "at": now(),
     }

@@ -39,7 +39,7 @@ publish = dg.define_asset_job(
 )
 keep_house = dg.define_asset_job(
     "keep_house",
-    selection=dg.AssetSelection.assets("upkeep"),
+    selection=dg.AssetSelection.assets("erasures", "upkeep"),
     description="Expire, purge, tidy and prune; waits until nobody writes.",
 )
 snapshot = dg.define_asset_job(

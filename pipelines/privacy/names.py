@@ -5,7 +5,7 @@ import importlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 _LOCALES = """
     en en_US en_GB en_IN en_NZ en_IE en_PK en_NG en_KE en_TH de_DE fr_FR es_ES es_MX it_IT nl_NL
@@ -82,7 +82,7 @@ class Gazetteer:
     roles: frozenset[str]
     business: frozenset[str]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A sha256 (hex) of all lists."""
         lists = (",".join(sorted(names)) for names in vars(self).values())

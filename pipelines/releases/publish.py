@@ -32,7 +32,8 @@ def publish(
 ) -> Publication:
     """Make a release of the present state of all tables, and promote it if the gates pass it.
 
-    With `hold`, or after a rollback, it stays a candidate until `promote`. With nothing changed the release of this state
+    With `hold`, or after a rollback, it stays a candidate until `promote`. With nothing changed the
+    release of this state
     stands, also one on hold or rolled back; if it was refused, or if another one serves by now
     because other models had been chosen, the gates are asked again.
     """

@@ -15,7 +15,7 @@ from pipelines.recipes import digest
 from pipelines.settings import Settings
 from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted, select
+from pipelines.tables.facts import equals_any, narrowed, quoted, select
 from pipelines.versions import step_version
 
 SOURCE = "caption"
@@ -66,9 +66,8 @@ class CaptionStep:
 
     def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
         """Return the segments that captions describe."""
-        rows = segments_of(self.store, batch)
-        found = {f"{row['key']}@{SOURCE}": row for row in rows}
-        return {key: row for key, row in found.items() if key in keys}
+        pictures = {key.removesuffix(f"@{SOURCE}") for key in keys}
+        return {f"{row['key']}@{SOURCE}": row for row in segments_of(self.store, batch, pictures)}
 
     def load(self, work: Input) -> Any:
         """Decode a derivative into the model's input."""
@@ -124,10 +123,11 @@ def derivatives(store: Store, version: str, batches: Collection[str] | None) -> 
     )
 
 
-def segments_of(store: Store, batch: str) -> list[dict[str, Any]]:
-    """Return the segments of a batch that have a picture."""
+def segments_of(store: Store, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
+    """Return the segments of a batch with the given keys."""
     columns = ["key", "item_id", "segment", "page", "start_s", "end_s", "derivative"]
-    return store.segments.rows(columns, f"derivative IS NOT NULL AND batch = {quoted(batch)}")
+    where = f"batch = {quoted(batch)} AND {narrowed('key', keys)}"
+    return [row for row in store.segments.rows(columns, where) if row["key"] in keys]
 
 
 def open_blob(store: Store, name: str) -> Image.Image:

@@ -13,11 +13,9 @@ from pipelines.settings import Settings
 from pipelines.steps.caption import derivatives, open_blob, segments_of
 from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted, select
+from pipelines.tables.facts import equals_any, narrowed, quoted, select
 from pipelines.tables.vectors import SearchTable
 from pipelines.versions import step_version
-
-_FEW = 50
 
 
 class _SearchStep:
@@ -42,11 +40,9 @@ class _SearchStep:
 
     def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
         """Return segment or text, and the attributes of its item, of each row."""
-        rows = [row for row in self._sources(batch) if row["key"] in keys]
+        rows = self._sources(batch, keys)
         items = {row["item_id"] for row in rows}
-        where = f"batch = {quoted(batch)}"
-        if len(items) < _FEW:
-            where += f" AND {equals_any('item_id', items)}"
+        where = f"batch = {quoted(batch)} AND {narrowed('item_id', items)}"
         attributes = read_attributes(self.store, where)
         return {
             row["key"]: (row, attributes[row["item_id"]])
@@ -54,7 +50,7 @@ class _SearchStep:
             if row["item_id"] in attributes
         }
 
-    def _sources(self, batch: str) -> list[dict[str, Any]]:
+    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
         raise NotImplementedError
 
     def remove(self, keys: Sequence[str]) -> None:
@@ -117,10 +113,10 @@ class EmbedStep(_SearchStep):
             return derivatives(self.store, self.version, batches)
         return _texts(self.store, self.version, self.channel.sources, batches)
 
-    def _sources(self, batch: str) -> list[dict[str, Any]]:
+    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
         if self.channel.encoder == "image":
-            return segments_of(self.store, batch)
-        return _texts_of(self.store, batch, self.channel.sources)
+            return segments_of(self.store, batch, keys)
+        return _texts_of(self.store, batch, keys)
 
     def load(self, work: Input) -> Any:
         """Decode a derivative into the model's input; texts are there already."""
@@ -179,8 +175,8 @@ class PassageStep(_SearchStep):
         """Return one row per redacted text."""
         return _texts(self.store, self.version, PASSAGE_SOURCES, batches)
 
-    def _sources(self, batch: str) -> list[dict[str, Any]]:
-        return _texts_of(self.store, batch, PASSAGE_SOURCES)
+    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
+        return _texts_of(self.store, batch, keys)
 
     def load(self, work: Input) -> Any:
         """Return the text."""
@@ -224,9 +220,10 @@ def _texts(
     )
 
 
-def _texts_of(store: Store, batch: str, sources: Sequence[str]) -> list[dict[str, Any]]:
+def _texts_of(store: Store, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
     columns = ["key", "item_id", "segment", "source", "text", "page", "start_s", "end_s"]
-    return store.texts.rows(columns, f"batch = {quoted(batch)} AND {equals_any('source', sources)}")
+    where = f"batch = {quoted(batch)} AND {narrowed('key', keys)}"
+    return [row for row in store.texts.rows(columns, where) if row["key"] in keys]
 
 
 CODE = (EmbedStep.load, EmbedStep.compute, open_blob)

@@ -170,7 +170,9 @@ def within(batches: Collection[str] | None, column: str = "batch") -> str:
 
 def plan(step: Step, batches: Collection[str] | None = None, *, redo: bool = False) -> Plan:
     """Compare what should exist with what does. With `redo`, what failed is due at once."""
-    wanted, existing = step.wanted(batches), step.existing(batches)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(step.existing, batches)
+        wanted, existing = step.wanted(batches), reading.result()
     current = _among(wanted, existing, "recipe", "attributes_hash")
     rest = wanted.filter(pc.invert(current))
     # Keys are unique, so that with as many rows as there are current ones none is left over.

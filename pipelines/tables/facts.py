@@ -1,15 +1,19 @@
 """Delta Lake tables of facts and text: read a slice, append, or replace the rows of some items."""
 
 import random
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
+_FEW = 50
 _COMMIT_TRIES = 20
+_COMMIT = re.compile(r"/(\d{20})\.(?:json|checkpoint\b)")
 
 
 def quoted(value: str) -> str:
@@ -42,6 +46,11 @@ def _select(sql: str, tables: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table(query.execute(sql).read_all()).select(schema.names).cast(schema)
 
 
+def narrowed(column: str, values: Collection[str]) -> str:
+    """Return `equals_any` for a few values, and no restriction for many: the caller picks then."""
+    return equals_any(column, values) if len(values) <= _FEW else "true"
+
+
 class FactTable:
     """One Delta table. Writers may run side by side: a lost race is retried on the new state."""
 
@@ -52,17 +61,39 @@ class FactTable:
         self.schema = schema
         self.storage_options = dict(storage_options or {})
 
-    def _open(self) -> DeltaTable | None:
+        self._opened: tuple[tuple[int, Any], DeltaTable] | None = None
+
+    def _newest(self) -> tuple[int, Any] | None:
+        """Return version and time stamp of the newest commit, by the names in the log alone."""
+        files, root = fsspec.core.url_to_fs(self.uri, **self.storage_options)
         try:
-            return DeltaTable(self.uri, storage_options=self.storage_options)
-        except TableNotFoundError:
+            entries = files.ls(f"{root}/_delta_log", detail=True, refresh=True)
+        except FileNotFoundError:
             return None
+        commits = [
+            (int(match[1]), entry.get("mtime") or entry.get("LastModified"))
+            for entry in entries
+            if (match := _COMMIT.search(entry["name"]))
+        ]
+        return max(commits, key=lambda commit: commit[0], default=None)
+
+    def _open(self) -> DeltaTable | None:
+        """Open the newest version for reading; again only when another commit is the newest."""
+        newest = self._newest()
+        if newest is None:
+            return None
+        if self._opened is None or self._opened[0] != newest:
+            try:
+                self._opened = newest, DeltaTable(self.uri, None, self.storage_options)
+            except TableNotFoundError:
+                return None
+        return self._opened[1]
 
     @property
     def version(self) -> int | None:
         """Version of the newest commit; `None` before the first."""
-        table = self._open()
-        return None if table is None else table.version()
+        newest = self._newest()
+        return newest[0] if newest else None
 
     def read(
         self,
@@ -79,7 +110,7 @@ class FactTable:
         if table is None:
             return schema.empty_table()
         if version is not None:
-            table.load_as_version(version)
+            table = DeltaTable(self.uri, version, self.storage_options)
         query = f"SELECT {', '.join(schema.names)} FROM facts"
         if where:
             query += f" WHERE {where}"

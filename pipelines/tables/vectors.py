@@ -6,6 +6,7 @@ Writers may run side by side, in threads or processes: a lost race is tried agai
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,13 @@ def retried(table: Any, change: Callable[[], Any]) -> Any:
             table.checkout_latest()
 
 
+@lru_cache(maxsize=16)
+def _connected(uri: str, options: tuple[tuple[str, str], ...]) -> Any:
+    import lancedb
+
+    return lancedb.connect(uri, storage_options=dict(options))
+
+
 class SearchTable:
     """One LanceDB table with a declared primary key `key`; created at its first write."""
 
@@ -48,9 +56,7 @@ class SearchTable:
         self.storage_options = dict(storage_options or {})
 
     def _database(self) -> Any:
-        import lancedb
-
-        return lancedb.connect(self.uri, storage_options=self.storage_options)
+        return _connected(self.uri, tuple(sorted(self.storage_options.items())))
 
     def open(self, write: bool = False) -> Any | None:
         """Open the newest content, or return `None` where nothing was ever written.

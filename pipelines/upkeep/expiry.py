@@ -45,9 +45,14 @@ def expired(store: Store, settings: Settings, at: dt.datetime | None = None) -> 
 
 
 def expire(store: Store, settings: Settings) -> list[str]:
-    """Enter expired items in the ledger, so that the next purge removes them; returns their ids."""
+    """Enter expired items in the ledger, so that the next purge removes them; returns their ids.
+
+    The same bytes are not registered again, but new ones in the same place are: that is what such
+    sources are for.
+    """
     ids = expired(store, settings)
-    return [row["item_id"] for row in erase(store, ids, REASON)] if ids else []
+    erased = erase(store, ids, REASON, places=False) if ids else []
+    return [row["item_id"] for row in erased]
 
 
 def _limits(ttl_days: Mapping[str, float]) -> str:

@@ -17,7 +17,7 @@ GROUPS = {
     "enrich": {"captions"},
     "embed": {"passages", *EMBEDDINGS},
     "publish": {"release"},
-    "upkeep": {"backfill_plan", "upkeep"},
+    "upkeep": {"backfill_plan", "erasures", "upkeep"},
     "disaster": {"snapshot", "restore_drill"},
 }
 CHECKS = {

@@ -12,6 +12,7 @@ from homes import QUIET, Home
 
 from assets import upkeep as house
 from assets.common import batches
+from assets.erasure import erasures
 from pipelines import ledger
 from pipelines.outcomes import now
 from pipelines.releases.publish import publish
@@ -58,9 +59,13 @@ def run(home: Home, *assets: Any, partition: str | None = None) -> dg.ExecuteInP
 
 def upkeep(home: Home) -> tuple[dict[str, Any], dict[str, dg.AssetCheckEvaluation]]:
     """Run upkeep with its checks; returns its metadata and the checks by name."""
-    result = run(home, house.upkeep, *house.checks)
-    (event,) = result.asset_materializations_for_node("upkeep")
-    numbers = {name: value.value for name, value in event.metadata.items()}
+    result = run(home, erasures, house.upkeep, *house.checks)
+    numbers = {
+        name: value.value
+        for node in ("erasures", "upkeep")
+        for event in result.asset_materializations_for_node(node)
+        for name, value in event.metadata.items()
+    }
     return numbers, {each.check_name: each for each in result.get_asset_check_evaluations()}
 
 

@@ -1,0 +1,88 @@
+"""Asking the index: by text or picture, in the terminal or over HTTP, and how good answers are."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.terminal import AsJson, Home, open_home, print_json, say, settings_of, table
+
+
+def search(
+    text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="A picture to look for, alone or with text.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
+    where: Annotated[str | None, typer.Option(help="Filter, such as \"region = 'eu'\".")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the serving release by text, image, or both."""
+    import asyncio
+
+    from pipelines.search.service import SearchService, read_image
+
+    settings, store = open_home(home)
+    picture = read_image(image.read_bytes(), settings) if image else None
+    service = SearchService(store, settings)
+    answer = asyncio.run(service.search(text, picture, k, where))
+    if as_json:
+        print_json(answer)
+    else:
+        _show_answer(answer)
+
+
+def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
+    """Score the serving release on labelled queries (JSON lines), fused and channel by channel."""
+    import asyncio
+
+    from pipelines.search.evaluation import evaluate as score
+    from pipelines.search.evaluation import read_queries
+
+    settings, store = open_home(home)
+    report = asyncio.run(score(store, read_queries(queries), settings))
+    if as_json:
+        print_json(report)
+        return
+    scores = {"fused": report["fused"], **report["channels"]}
+    rows = [
+        {"metric": metric, **{name: f"{values[metric]:.3f}" for name, values in scores.items()}}
+        for metric in report["fused"]
+    ]
+    table(f"{report['queries']} queries, release {report['release']}", tuple(rows[0]), rows)
+
+
+def serve(host: str = "127.0.0.1", port: int = 8000, home: Home = None) -> None:
+    """Serve the search API (and its OpenAPI page at /docs)."""
+    import uvicorn
+
+    from serving.app import create_app
+
+    # Access logs would keep what people asked for.
+    uvicorn.run(create_app(open_home(home)[0]), host=host, port=port, access_log=False)
+
+
+def ui(host: str = "127.0.0.1", port: int = 3000, home: Home = None) -> None:
+    """Open the Dagster UI over this home: webserver and daemon."""
+    from sensors.launch import prepare_home
+
+    prepare_home(settings_of(home))
+    workspace = Path(__file__).parents[1] / "workspace.yaml"
+    command = ["dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    raise typer.Exit(
+        subprocess.run([str(Path(sys.executable).with_name(command[0])), *command[1:]]).returncode
+    )
+
+
+def _show_answer(answer: dict[str, Any]) -> None:
+    if not answer["results"]:
+        say(f"nothing found in release {answer['release']}")
+    for place, result in enumerate(answer["results"], start=1):
+        shares = "  ".join(f"{name} {share:.3f}" for name, share in result["channels"].items())
+        segment = result["segment"]
+        page = f" p. {segment['page']}" if segment and segment["page"] else ""
+        say(f"{place:>3}. {result['score']:.3f}  {result['uri']}{page}")
+        say(f"     {result['title'] or result['item_id']}   [{shares}]")

@@ -34,7 +34,7 @@ def definitions() -> dg.Definitions:
             automation.plan,
             automation.publish,
             automation.keep_house,
-            automation.snapshot,
+            automation.take_snapshot,
             automation.drill,
         ],
         schedules=[

@@ -9,6 +9,7 @@ from pipelines.erasure.proof import Proof, as_rows
 from pipelines.erasure.purge import Cleanse, purge
 from pipelines.ledger import pending
 from pipelines.progress import reporter
+from pipelines.snapshots import remember_erasures
 from pipelines.upkeep.expiry import expire
 from resources.event_store import scrub_pictures, scrub_runs
 from resources.home import HomeResource
@@ -37,6 +38,7 @@ def erasures(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     """Expire what is too old, purge what waits, and report the proof."""
     store, settings = home.store(), home.settings()
     expired = expire(store, settings)
+    remember_erasures(store, settings)
     proof = purge(store, settings, reporter("purging"), cleanse=cleanser(context.instance))
     return dg.MaterializeResult(
         metadata={

@@ -17,7 +17,10 @@ Encoder = Annotated[str | None, typer.Option(help="Another encoder, built beside
 
 def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
     """Index a folder or URL up to a new release, doing only what changed."""
-    report = _launcher(open_home(home)[0]).index(source)
+    from pipelines.releases.log import waiting
+
+    settings, store = open_home(home)
+    report = _launcher(settings).index(source)
     if as_json:
         print_json(report)
         return
@@ -26,8 +29,8 @@ def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
     _count("items", report["items"])
     _count("encoded", report["encoded"])
     _count("outcomes", counted)
-    if report["candidate"]:
-        say(f"{report['candidate']} waits: mediadex promote {report['candidate']}")
+    if candidate := waiting(store):
+        say(f"{candidate} waits: mediadex promote {candidate}")
     if sum(counted.values()) > counted["ok"]:
         say("why: mediadex status --failed")
 

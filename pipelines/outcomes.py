@@ -135,6 +135,13 @@ def due(table: FactTable) -> dict[str, dt.datetime]:
     return {row["batch"]: row["next_try"] for row in rows}
 
 
+def make_due(table: FactTable, step: str) -> int:
+    """Let what failed at one step be tried again at once; returns how many rows that are."""
+    rows = table.rows(where=f"step = {quoted(step)} AND status = 'failed'")
+    record(table, step, [row | {"next_try": now()} for row in rows])
+    return len(rows)
+
+
 def record(table: FactTable, step: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write outcomes of one step, replacing what these keys had before, in one commit."""
     if rows:

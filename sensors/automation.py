@@ -42,8 +42,8 @@ keep_house = dg.define_asset_job(
     selection=dg.AssetSelection.assets("erasures", "upkeep"),
     description="Expire, purge, tidy and prune; waits until nobody writes.",
 )
-snapshot = dg.define_asset_job(
-    "snapshot",
+take_snapshot = dg.define_asset_job(
+    "take_snapshot",
     selection=dg.AssetSelection.assets("snapshot"),
     description="Copy what is new in the home to other storage.",
 )
@@ -67,7 +67,7 @@ nightly_upkeep = dg.ScheduleDefinition(
 )
 nightly_snapshot = dg.ScheduleDefinition(
     name="nightly_snapshot",
-    job=snapshot,
+    job=take_snapshot,
     cron_schedule="20 4 * * *",
     description="04:20 UTC: a snapshot of all tables and derivatives; old ones go.",
 )

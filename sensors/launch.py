@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines import outcomes
 from pipelines.catalog.sources import Source
 from pipelines.channels import CHANNELS
 from pipelines.errors import MediadexError
@@ -16,11 +17,12 @@ from pipelines.models.suite import ModelSuite
 from pipelines.pipeline import STEPS, build_step, in_order, pending_batches
 from pipelines.planning import Scope
 from pipelines.progress import LOGGER
-from pipelines.releases.log import history, serving
+from pipelines.releases.log import serving, waiting
 from pipelines.releases.publish import is_current
 from pipelines.settings import Settings
 from pipelines.status import item_outcomes
 from pipelines.steps.embed import EmbedStep
+from pipelines.steps.ingest import STEP as INGEST
 from pipelines.steps.runner import RESIDUAL, plan
 from pipelines.store import Store
 
@@ -94,7 +96,6 @@ class Launcher:
             self._publish(instance)
         return {
             "release": self._released(),
-            "candidate": self._waiting(),
             "items": {name: items[name] for name in ("new", "changed", "deleted", "unchanged")},
             "encoded": encoded,
             "outcomes": item_outcomes(self._store),
@@ -102,11 +103,17 @@ class Launcher:
         }
 
     def redo(self) -> dict[str, Any]:
-        """Try at once what failed, whether it is due, waits or was given up; then publish."""
+        """Try at once what failed, whether it is due, waits or was given up; then publish.
+
+        Files that could not be registered are looked at in every source that has items.
+        """
+        unread = outcomes.make_due(self._store.outcomes, INGEST)
         where = "status = 'failed' AND batch IS NOT NULL"
         failed = set(self._store.outcomes.read(["batch"], where)["batch"].to_pylist())
         with dg.DagsterInstance.get() as instance:
             encoded = dict.fromkeys(CHANNELS, 0)
+            if unread:
+                failed |= _changed_batches(self._execute(instance, ["items"]))
             config = {name: {"redo": True} for name in STEPS}
             for tags in self._spans(instance, failed):
                 _add(encoded, self._derive(instance, STEPS, tags, config))
@@ -137,16 +144,11 @@ class Launcher:
                 release = {"hold": True, "encoders": what.encoders}
                 self._run(instance, ["release"], config={"release": release})
         waits = what.encoders and not remaining
-        return {"remaining": remaining, "candidate": self._waiting() if waits else None}
+        return {"remaining": remaining, "candidate": waiting(self._store) if waits else None}
 
     def _publish(self, instance: dg.DagsterInstance) -> None:
         if not is_current(self._store, self._models.encoders()):
             self._run(instance, ["release"])
-
-    def _waiting(self) -> str | None:
-        """Return the newest release where it waits for its promotion."""
-        newest = next(iter(history(self._store)), None)
-        return newest["release"] if newest and newest["state"] == "candidate" else None
 
     def _released(self) -> str | None:
         manifest = serving(self._store)

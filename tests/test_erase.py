@@ -55,6 +55,7 @@ def test_the_command_hides_at_once_and_removes_later_or_at_once(home: Path) -> N
         "erased": sorted(stocked.item_id(number) for number in (3, 13, 23)),
         "waiting": 3,
         "proof": None,
+        "dropped": [],
     }
     assert stocked.traces(home, 3)
     report = run(home, stocked.item_id(4), "--reason", "asked to")
@@ -65,7 +66,7 @@ def test_the_command_hides_at_once_and_removes_later_or_at_once(home: Path) -> N
     for number in (3, 4, 13, 23):
         assert stocked.traces(home, number) == {}
     assert sheets(home) == []
-    assert run(home) == {"erased": [], "waiting": 0, "proof": None}
+    assert run(home) == {"erased": [], "waiting": 0, "proof": None, "dropped": []}
 
 
 def test_an_unknown_id_is_told_and_nothing_is_erased(home: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from crashing import ERASED, GROUP, Work
 from PIL import Image
-from running import ROOT, SAMPLES, mediadex, start
+from running import ROOT
 
 from pipelines.channels import CHANNELS
 from pipelines.releases import log
@@ -103,6 +103,32 @@ def test_killed_work_ends_where_uninterrupted_work_does(raw: Path, tmp_path: Pat
         assert not any(item in str(row) for row in home.items.rows())
 
 
+def test_a_backfill_runs_beside_indexing(raw: Path, tmp_path: Path) -> None:
+    growing = tmp_path / "raw"
+    later = tmp_path / "later"
+    shutil.copytree(raw, growing)
+    later.mkdir()
+    for path in sorted(growing.glob("memo-1*")):
+        path.rename(later / path.name)
+    apart, together = tmp_path / "apart", tmp_path / "together"
+    for home in (apart, together):
+        finish(home, growing, "index")
+    for path in sorted(later.iterdir()):
+        path.rename(growing / path.name)
+    running = [launch(together, growing, phase) for phase in ("backfill", "index")]
+    for process in running:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    finish(apart, growing, "index")
+    for home in (apart, together):
+        finish(home, growing, "backfill")
+    assert consistent(together, growing)
+    for name, rows in contents(apart, growing).items():
+        if name != "releases":
+            assert contents(together, growing)[name] == rows, name
+    assert encoded(together) == encoded(apart)
+
+
 def encoded(home: Path) -> Counter[str]:
     """Count how often each input was given to each model."""
     return Counter(notes(home).read_text().splitlines())
@@ -152,22 +178,3 @@ def contents(home: Path, raw: Path) -> dict[str, Any]:
     }
     states = {row["release"]: row["items"] for row in log.history(store)}
     return {**facts, **vectors, "releases": states, "serving": log.serving(store).release}
-
-
-def test_interrupted_run_leaves_the_last_release_serving(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    shutil.copy(SAMPLES / "products" / "mug.jpg", source)
-    home = tmp_path / "home"
-    first = mediadex(home, "index", str(source))
-    shutil.copytree(SAMPLES / "posters", source / "posters")
-    process = start(home, "index", str(source))
-    time.sleep(7)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    answer = mediadex(home, "search", "jazz concert")
-    assert answer["release"] == first["release"]
-    assert not any("/posters/" in result["uri"] for result in answer["results"])
-    second = mediadex(home, "index", str(source))
-    assert second["release"] > first["release"]
-    assert "/posters/" in mediadex(home, "search", "jazz concert")["results"][0]["uri"]

@@ -83,6 +83,13 @@ def rewrite(store: Store, manifests: Iterable[Manifest], note: str) -> None:
     append(store, lambda log: changed)
 
 
+def waiting(store: Store) -> str | None:
+    """Return the newest release where it is a candidate that waits for its promotion."""
+    log = read(store)
+    newest = max(log.manifests, default=None)
+    return newest if newest and log.states[newest] == "candidate" else None
+
+
 def history(store: Store) -> list[dict[str, Any]]:
     """Return one row a release, newest first: when, state, items, tables, models, verdict."""
     log = read(store)

@@ -4,40 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
-
 from pipelines.ledger import hidden_by, pending
 from pipelines.settings import Settings
 from pipelines.store import Store
-from pipelines.tables.facts import FactTable
 
 _EXPIRY_S = 60.0
-
-
-class Watch:
-    """The version of a Delta table, looked up so cheaply that every query can ask."""
-
-    def __init__(self, table: FactTable):
-        self._table = table
-        self._handle: DeltaTable | None = None
-        self._lock = threading.Lock()
-
-    def version(self) -> int | None:
-        """Return the newest version; `None` for a table that was never written."""
-        with self._lock:
-            if self._handle is not None:
-                try:
-                    self._handle.update_incremental()
-                    return self._handle.version()
-                except DeltaError:
-                    self._handle = None
-            try:
-                options = self._table.storage_options
-                self._handle = DeltaTable(self._table.uri, storage_options=options)
-            except TableNotFoundError:
-                return None
-            return self._handle.version()
 
 
 class Hidden:
@@ -56,7 +27,6 @@ class Hidden:
         self._store = store
         self._settings = settings
         self._ask_expired = expired or self._expired_by_settings
-        self._ledger, self._items = Watch(store.ledger), Watch(store.items)
         self._seen_ledger: int | None = None
         self._seen_items: int | None = None
         self._asked = float("-inf")
@@ -68,7 +38,7 @@ class Hidden:
     def look_at_ledger(self) -> bool:
         """Take in new erasures; tells whether there were any."""
         with self._lock:
-            version = self._ledger.version()
+            version = self._store.ledger.version
             if version == self._seen_ledger:
                 return False
             self._erased = pending(self._store)
@@ -78,7 +48,7 @@ class Hidden:
 
     def look_at_expiry(self) -> None:
         """Take in what expired, where that may have changed."""
-        version = self._items.version()
+        version = self._store.items.version
         if version == self._seen_items and time.monotonic() - self._asked < _EXPIRY_S:
             return
         expired = self._ask_expired()

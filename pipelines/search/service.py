@@ -13,7 +13,7 @@ from pipelines.errors import BadInput, MediadexError
 from pipelines.progress import LOGGER
 from pipelines.reading.media import decode_pages
 from pipelines.releases.log import require
-from pipelines.search.hidden import Hidden, Watch
+from pipelines.search.hidden import Hidden
 from pipelines.search.searcher import Answer, Query, Searcher
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -45,7 +45,6 @@ class SearchService:
     ):
         self._store = store
         self._hidden = Hidden(store, settings, expired)
-        self._log = Watch(store.releases)
         self._seen: int | None = None
         self._searcher: Searcher | None = None
         self._polled = float("-inf")
@@ -102,7 +101,7 @@ class SearchService:
         """Take in what expired, and swap to the serving release once it is ready to answer."""
         async with self._refreshing:
             await asyncio.to_thread(self._hidden.look_at_expiry)
-            version = await asyncio.to_thread(self._log.version)
+            version = await asyncio.to_thread(lambda: self._store.releases.version)
             if self._searcher is not None and version == self._seen:
                 return
             manifest = await asyncio.to_thread(require, self._store)

@@ -51,7 +51,7 @@ def schema_digest() -> str:
 MIGRATIONS = (
     Migration(
         1,
-        "row-level truth",
+        "retries, hashes of attributes, a log of releases",
         changes.truth_up,
         changes.truth_down,
         schema="11e35e01d318bf51a895c1fa33f30720",

@@ -174,6 +174,8 @@ def test_what_failed_is_redone_by_command_and_by_sensor(
         later.setattr(outcomes, "now", lambda: row["next_try"])
         [request] = requests(home)
         assert request.partition_key == row["batch"]
+    late = outcomes.outcome("a", "ingest", "failed", "", uri=notes.as_uri(), error="E", reason="?")
+    outcomes.record(home.store.outcomes, "ingest", [late])
     report = launcher(home).redo()
     assert report["encoded"]["ocr"] == 1 and report["outcomes"]["failed"] == 0
     assert home.store.outcomes.rows(where="status = 'failed'") == []

@@ -121,6 +121,10 @@ def test_jobs_select_their_part(defs: dg.Definitions) -> None:
     assert defs.resolve_job_def("index_batch").partitions_def == batches
 
 
+def test_everything_has_a_name_of_its_own(defs: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(defs)
+
+
 def test_nothing_starts_by_itself(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {schedule.name for schedule in repository.schedule_defs} == {

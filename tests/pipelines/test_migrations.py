@@ -136,7 +136,9 @@ def test_an_older_home_is_refused_with_the_way_out_and_says_what_would_change(ol
     with pytest.raises(WrongSchema, match="mediadex migrate"):
         migrations.ensure_current(old)
     assert migrations.state(old) == 0
-    assert [each.name for each in migrations.pending(old)] == ["row-level truth"]
+    assert [each.name for each in migrations.pending(old)] == [
+        "retries, hashes of attributes, a log of releases"
+    ]
     assert migrations.diff(old) == [
         "items: + attributes_hash string",
         "outcomes: + next_try timestamp[us, tz=UTC]",
@@ -148,7 +150,7 @@ def test_an_older_home_is_refused_with_the_way_out_and_says_what_would_change(ol
 
 
 def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
-    assert migrations.migrate(old) == ["up 1: row-level truth"]
+    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
     migrations.ensure_current(old)
     assert migrations.diff(old) == []
     new = Store(str(tmp_path / "new"))
@@ -182,7 +184,9 @@ def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
 def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Store) -> None:
     before = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     migrations.migrate(old)
-    assert migrations.migrate(old, 0) == ["down 1: row-level truth"]
+    assert migrations.migrate(old, 0) == [
+        "down 1: retries, hashes of attributes, a log of releases"
+    ]
     assert migrations.state(old) == 0
     assert shapes(old) | {"migrations": {}} == {
         **{name: {f.name: f.type for f in schema} for name, schema in OLD.items()},
@@ -192,7 +196,7 @@ def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Stor
     assert {name: stored_rows(old, name, key) for name, key in KEYS.items()} == before
     with pytest.raises(WrongSchema):
         migrations.ensure_current(old)
-    assert migrations.migrate(old) == ["up 1: row-level truth"]
+    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
     assert migrations.diff(old) == []
     assert [row["direction"] for row in old.migrations.rows()].count("up") == 2
 
@@ -265,7 +269,7 @@ def test_a_killed_migration_ends_well_when_run_again(old: Store, commits: int) -
 
     killed(1)
     assert migrations.state(old) == 0
-    assert migrations.migrate(old) == ["up 1: row-level truth"]
+    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
     assert migrations.diff(old) == []
     up = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     killed(0)

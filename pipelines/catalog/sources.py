@@ -57,6 +57,8 @@ class Source:
     def __init__(self, url: str):
         self.files, root = locate(url)
         self.root = root.rstrip("/") or "/"
+        # Asked once, since a file system takes its time to tell it for each of many files.
+        self._protocol = self.files.unstrip_protocol(self.root).removesuffix(self.root)
         self.url = self._uri(self.root)
 
     def require(self) -> "Source":
@@ -108,7 +110,7 @@ class Source:
         return self._uri(self.root)
 
     def _uri(self, path: str) -> str:
-        return _printable(self.files.unstrip_protocol(path))
+        return _printable(self._protocol + path)
 
     def _folders(
         self, problems: list[Problem], exclude: str | None
@@ -171,7 +173,7 @@ class Source:
         problems: list[Problem],
     ) -> None:
         path = info["name"]
-        raw = self.files.unstrip_protocol(path)
+        raw = self._protocol + path
         uri = _printable(raw)
         if uri != raw:
             problems.append(Problem(uri, "its name is not valid UTF-8; rename the file", True))

@@ -1,7 +1,7 @@
 """Captions of redacted pictures and pages, one row of text each."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -64,9 +64,9 @@ class CaptionStep:
             texts=self.store.texts,
         )
 
-    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+    def fetch(self, batch: str, rows: Mapping[str, str]) -> dict[str, Any]:
         """Return the segments that captions describe."""
-        pictures = {key.removesuffix(f"@{SOURCE}") for key in keys}
+        pictures = {key.removesuffix(f"@{SOURCE}") for key in rows}
         return {f"{row['key']}@{SOURCE}": row for row in segments_of(self.store, batch, pictures)}
 
     def load(self, work: Input) -> Any:

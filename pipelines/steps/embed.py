@@ -1,6 +1,7 @@
 """Vectors of one channel in its LanceDB table, and redacted passages in theirs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -38,16 +39,16 @@ class _SearchStep:
         where = None if batches is None else within(batches)
         return self.table.read(EXISTING.names, where).select(EXISTING.names)
 
-    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+    def fetch(self, batch: str, rows: Mapping[str, str]) -> dict[str, Any]:
         """Return segment or text, and the attributes of its item, of each row."""
-        rows = self._sources(batch, keys)
-        items = {row["item_id"] for row in rows}
-        where = f"batch = {quoted(batch)} AND {narrowed('item_id', items)}"
-        attributes = read_attributes(self.store, where)
+        items = f"batch = {quoted(batch)} AND {narrowed('item_id', set(rows.values()))}"
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read_attributes, self.store, items)
+            sources, attributes = self._sources(batch, rows.keys()), reading.result()
         return {
-            row["key"]: (row, attributes[row["item_id"]])
-            for row in rows
-            if row["item_id"] in attributes
+            source["key"]: (source, attributes[source["item_id"]])
+            for source in sources
+            if source["item_id"] in attributes
         }
 
     def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:

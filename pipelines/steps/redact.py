@@ -5,7 +5,7 @@ boxes and pixels alike, and the result is checked again before any of it is stor
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from pipelines.recipes import digest
 from pipelines.settings import Settings
 from pipelines.steps.runner import EXISTING, WANTED, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, quoted, select
+from pipelines.tables.facts import equals_any, narrowed, quoted, select
 from pipelines.versions import step_version
 
 _SOURCES = ("ocr", "body")
@@ -95,11 +95,12 @@ class RedactStep:
             segments=self.store.segments,
         )
 
-    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
+    def fetch(self, batch: str, rows: Mapping[str, str]) -> dict[str, Any]:
         """Return kind, origins and content hash of items."""
         columns = ["item_id", "kind", "content_hash", "origins"]
-        rows = self.store.items.rows(columns, live(batch))
-        return {row["item_id"]: row for row in rows if row["item_id"] in keys}
+        where = f"{live(batch)} AND {narrowed('item_id', rows)}"
+        items = self.store.items.rows(columns, where)
+        return {item["item_id"]: item for item in items if item["item_id"] in rows}
 
     def load(self, work: Input) -> dict[str, list[dict[str, Any]]]:
         """Read and redact one item; returns its rows by table. Derivatives are stored on the way.

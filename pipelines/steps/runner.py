@@ -88,8 +88,8 @@ class Step(Protocol):
         """Return what does exist (`EXISTING`)."""
         ...
 
-    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
-        """Return what the given rows of a batch are made from, by key."""
+    def fetch(self, batch: str, rows: Mapping[str, str]) -> dict[str, Any]:
+        """Return what rows of a batch are made from, by key; given are keys and their items."""
         ...
 
     def load(self, work: Input) -> Any:
@@ -288,7 +288,7 @@ def run(
 def inputs_of(step: Step, batch: str, rows: pa.Table) -> list[Input]:
     """Return rows of one batch with what they are made from, ordered by key."""
     listed = sorted(rows.to_pylist(), key=lambda row: row["key"])
-    payloads = step.fetch(batch, {row["key"] for row in listed})
+    payloads = step.fetch(batch, {row["key"]: row["item_id"] for row in listed})
     return [Input(payload=payloads[row["key"]], **row) for row in listed if row["key"] in payloads]
 
 

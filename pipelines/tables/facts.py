@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 _FEW = 50
 _COMMIT_TRIES = 20
@@ -84,10 +84,23 @@ class FactTable:
             return None
         if self._opened is None or self._opened[0] != newest:
             try:
-                self._opened = newest, DeltaTable(self.uri, None, self.storage_options)
+                self._opened = newest, self._followed(newest[0])
             except TableNotFoundError:
                 return None
         return self._opened[1]
+
+    def _followed(self, version: int) -> DeltaTable:
+        """Read only the commits that are new, where the last handle can take them in."""
+        if self._opened is not None and self._opened[0][0] < version:
+            table = self._opened[1]
+            try:
+                table.update_incremental()
+            except DeltaError:
+                pass
+            else:
+                if table.version() >= version:
+                    return table
+        return DeltaTable(self.uri, None, self.storage_options)
 
     @property
     def version(self) -> int | None:

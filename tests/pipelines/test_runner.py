@@ -1,5 +1,5 @@
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,8 +49,8 @@ class FakeStep:
         ]
         return pa.Table.from_pylist(rows, EXISTING)
 
-    def fetch(self, batch: str, keys: Collection[str]) -> dict[str, Any]:
-        return {key: None for key in self.inputs if key in keys}
+    def fetch(self, batch: str, rows: Mapping[str, str]) -> dict[str, Any]:
+        return {key: None for key in self.inputs if key in rows}
 
     def load(self, work: Input) -> str:
         self._did("load", [work])

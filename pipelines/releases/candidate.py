@@ -16,6 +16,9 @@ from pipelines.store import Store
 from pipelines.tables.facts import select
 from pipelines.tables.vectors import SearchTable, retried
 
+_SEGMENTS = 2
+_ALL_SEGMENTS = 1_000
+
 FACTS = ("items", "segments", "texts", "findings", "outcomes")
 
 
@@ -169,3 +172,9 @@ def _index_attributes(table: Any, rows: int, index_rows: int) -> None:
 def _compact(table: Any) -> None:
     """Merge small fragments and bring indexes up to date; old versions stay for their releases."""
     retried(table, lambda: table.optimize(cleanup_older_than=dt.timedelta(days=36_500)))
+    # Each round may add a segment to an index, and a query asks every one of them.
+    indexes = table.to_lance().describe_indices()
+    if max((len(index.segments) for index in indexes), default=0) > _SEGMENTS:
+        optimize = table.to_lance().optimize
+        retried(table, lambda: optimize.optimize_indices(num_indices_to_merge=_ALL_SEGMENTS))
+        table.checkout_latest()

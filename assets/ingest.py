@@ -40,7 +40,7 @@ class IngestConfig(dg.Config):
     group_name="ingest",
     kinds={"deltalake", "python"},
     owners=OWNERS,
-    code_version=code_version(metadata.VERSION),
+    code_version=code_version(metadata.version()),
     description="Every item that is known: its id, batch, origins, content hash and redacted "
     "metadata. Scanning finds new, changed, moved and deleted files.",
 )

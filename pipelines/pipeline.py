@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from pipelines.catalog import metadata
 from pipelines.channels import CHANNELS
 from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import now
@@ -9,7 +10,7 @@ from pipelines.privacy import pii
 from pipelines.reading import ocr
 from pipelines.recipes import digest_json
 from pipelines.settings import Settings
-from pipelines.steps import caption, embed, redact
+from pipelines.steps import caption, embed, ingest, redact
 from pipelines.steps.caption import CaptionStep
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.steps.redact import RedactStep
@@ -41,6 +42,8 @@ def build_step(name: str, store: Store, models: ModelSuite, settings: Settings) 
 def versioned_code() -> dict[str, Sequence[Code]]:
     """Return the code that decides what each step makes, by the name of its version."""
     return {
+        ingest.STEP: ingest.CODE,
+        "metadata": (metadata,),
         RedactStep.name: redact.CODE,
         CaptionStep.name: caption.CODE,
         "embeddings": embed.CODE,

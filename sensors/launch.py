@@ -38,7 +38,7 @@ python_logs:
   managed_python_loggers: [mediadex]
 concurrency:
   runs:
-    max_concurrent_runs: 1
+    max_concurrent_runs: 2
 retention:
   schedule:
     purge_after_days: 30

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,16 @@ from pipelines.errors import BadInput
 from pipelines.privacy.pii import PATTERN_ENTITIES, Detector, mask
 from pipelines.recipes import digest
 from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
+from pipelines.versions import code_version
 
-VERSION = "1"
 _VOCABULARY = ("domain", "region", "usage_rights", "consent", "business_unit", "product_family")
 # Names and ids are full of digits; only what cannot be mistaken is looked for there.
 _UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
+
+
+def version() -> str:
+    """Return the version of what becomes of metadata."""
+    return code_version("metadata", (sys.modules[__name__],))
 
 
 def redact_name(name: str, detector: Detector) -> str:
@@ -109,6 +115,6 @@ def texts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
             "text": text,
             "text_hash": digest(text),
             "model": "metadata",
-            "recipe": digest(VERSION, text),
+            "recipe": f"{version()}-{digest(text)}",
         }
     ]

@@ -22,9 +22,9 @@ from pipelines.recipes import digest, digest_json
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted, select
+from pipelines.versions import code_version
 
 STEP = "ingest"
-VERSION = "1"
 # Files of one commit; each group costs one query over all items.
 _TOGETHER = 256
 _SOURCES = """
@@ -103,7 +103,7 @@ class _Scan:
         self._detector = detector
         self._settings = settings
         self._masking = detector.identity.key
-        self._policy = digest(VERSION, str(settings.max_bytes), self._masking)
+        self._policy = digest(code_version(STEP, CODE), str(settings.max_bytes), self._masking)
         self._catalog = Catalog(store, source.url, settings.batch_items)
         self._refused: list[dict[str, Any]] = []
         url, below = quoted(source.url), quoted(f"{source.url.rstrip('/')}/")
@@ -142,7 +142,7 @@ class _Scan:
             return known.metadata_hash if known else ""
         if not file.metadata:
             return ""
-        return digest(metadata.VERSION, digest_json(file.metadata), self._masking)
+        return digest(metadata.version(), digest_json(file.metadata), self._masking)
 
     def try_read(self, entry: _Waiting) -> dict[str, Any] | Exception:
         """Return what the catalog keeps of a file's bytes, or why it keeps nothing."""
@@ -290,3 +290,7 @@ def _unreadable(problem: Problem, source: Source, detector: Detector) -> dict[st
         error="Unreadable",
         reason=problem.reason,
     )
+
+
+CODE = (_read, sniff, image_size)
+"""The code that decides whether a file becomes an item."""

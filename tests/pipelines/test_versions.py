@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from pipelines import versions
+from pipelines import code_changes, versions
 from pipelines.models.protocols import Identity
 from pipelines.pipeline import versioned_code
 
@@ -44,15 +44,15 @@ def written(tmp_path: Path) -> Callable[[str], ModuleType]:
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Let a version stand for some code."""
     file = tmp_path / "versions.toml"
-    monkeypatch.setattr(versions, "_FILE", file)
+    monkeypatch.setattr(versions, "FILE", file)
 
     def write(version: str, code: str) -> None:
         file.write_text(f'[step]\nversion = "{version}"\ncode = "{code}"\n')
-        versions._recorded.cache_clear()
+        versions.recorded.cache_clear()
         versions.code_version.cache_clear()
 
     yield write
-    versions._recorded.cache_clear()
+    versions.recorded.cache_clear()
     versions.code_version.cache_clear()
 
 
@@ -103,21 +103,21 @@ def test_keeping_and_renewing_are_written_down(
     record: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (Identity,)
-    monkeypatch.setattr("pipelines.pipeline.versioned_code", lambda: {"step": code})
+    monkeypatch.setattr(code_changes, "versioned_code", lambda: {"step": code})
     present = versions.code_digest(code)
     record("first", "other code")
-    assert versions.changed() == {"step": present}
-    versions.record(["step"], renew=False)
-    assert versions.changed() == {} and versions.code_version("step", code) == "first"
+    assert code_changes.changed() == {"step": present}
+    code_changes.record(["step"], renew=False)
+    assert code_changes.changed() == {} and versions.code_version("step", code) == "first"
     record("first", "other code")
-    versions.record([], renew=True)
-    assert versions.changed() == {} and versions.code_version("step", code) == present
+    code_changes.record([], renew=True)
+    assert code_changes.changed() == {} and versions.code_version("step", code) == present
 
 
 def test_every_change_of_code_was_decided_about() -> None:
-    undecided = versions.changed()
+    undecided = code_changes.changed()
     assert not undecided, (
-        f"the code of {', '.join(undecided)} changed: `python -m pipelines.versions --keep NAME` "
-        "if its rows stay as they are, else `python -m pipelines.versions --renew`"
+        f"the code of {', '.join(undecided)} changed: `python -m pipelines.code_changes` with "
+        "--keep NAME if its rows stay as they are, else with --renew"
     )
     assert versioned_code()

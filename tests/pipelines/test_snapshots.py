@@ -470,7 +470,9 @@ def test_a_damaged_file_fails_the_drill_and_the_restore_by_name(
     ):
         with pytest.raises(snapshots.SnapshotDamaged, match=file.digest) as failure:
             work()
-        assert any(name in str(failure.value) for name, f in snapshot.files.items() if f == file)
+        # Two files may hold the same bytes, and then either is named.
+        same = [name for name, f in snapshot.files.items() if f.digest == file.digest]
+        assert any(name in str(failure.value) for name in same)
     with pytest.raises(MediadexError, match="broken off"):
         migrations.ensure_current(Store(fresh.root))
 

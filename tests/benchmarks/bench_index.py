@@ -67,7 +67,8 @@ def register(store: Store, folder: Path, settings: Settings) -> int:
         picture, size = as_jpeg(page.image, settings.derivative_side, 90)
         row = {"item_id": path.stem, "batch": BATCH}
         origin = {"uri": path.as_uri(), "source": "", "file_name": path.name}
-        items.append({**row, "kind": "image", "origins": [origin], "tags": [], "deleted": False})
+        about = {"origins": [origin], "tags": [], "attributes_hash": "a", "deleted": False}
+        items.append({**row, "kind": "image", **about})
         segments.append(
             {
                 **row,

@@ -1,12 +1,14 @@
 """One handle on every table and blob under a root URI."""
 
+from typing import Any
+
 from pipelines.models.protocols import Identity
 from pipelines.tables.blobs import BlobStore
 from pipelines.tables.facts import FactTable
 from pipelines.tables.lock import HomeLock
 from pipelines.tables.notes import Notes
 from pipelines.tables.schemas import FACTS, passage_schema, vector_schema
-from pipelines.tables.vectors import SearchTable
+from pipelines.tables.vectors import SearchTable, connect
 
 PASSAGES = "passages"
 
@@ -39,6 +41,16 @@ class Store:
     def search_root(self) -> str:
         """URI of the LanceDB database."""
         return f"{self.root}/lance"
+
+    @property
+    def database(self) -> Any:
+        """The LanceDB database itself, for work on whole tables; rows go through the tables."""
+        return connect(self.search_root, self.storage_options)
+
+    def used_blobs(self) -> set[str]:
+        """Return the names of the blobs that a segment refers to."""
+        rows = self.segments.read(["derivative", "thumbnail"])
+        return {name for column in rows.columns for name in column.to_pylist()} - {None}
 
     def channel(self, name: str, identity: Identity) -> SearchTable:
         """Return the vector table of a channel for an encoder; another identity, another table."""

@@ -180,8 +180,7 @@ def _renewed(manifest: Manifest, moved: Mapping[str, Mapping[int, Moved]]) -> Ma
 
 def _remove_blobs(store: Store) -> int:
     """Remove the blobs that no segment refers to, and what killed writers left."""
-    rows = store.segments.read(["derivative", "thumbnail"])
-    used = {name for column in rows.columns for name in column.to_pylist()}
+    used = store.used_blobs()
     unused = [name for name in store.blobs.names() if name not in used]
     for name in unused:
         store.blobs.remove(name)

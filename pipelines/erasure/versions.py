@@ -54,7 +54,7 @@ def renew(
     `moved` is filled, `save` called after each, and what it holds already is not done again. The
     newest content comes last, so that it is the newest version again.
     """
-    table = _database(store).open_table(name)
+    table = store.database.open_table(name)
     if HEAD not in table.tags.list():
         table.tags.create(HEAD, table.version)
     head = _tagged(table, HEAD)
@@ -77,7 +77,7 @@ def clean(store: Store, name: str, tags: dict[str, int]) -> int:
 
     Returns how many versions went, with every file that only they needed.
     """
-    table = _database(store).open_table(name)
+    table = store.database.open_table(name)
     for tag, version in tags.items():
         _tag(table, tag, version)
     for tag in table.tags.list().keys() - tags.keys():
@@ -90,7 +90,7 @@ def clean(store: Store, name: str, tags: dict[str, int]) -> int:
 
 def left(store: Store, name: str) -> list[int]:
     """Return the versions that a table still has."""
-    dataset = _database(store).open_table(name).to_lance()
+    dataset = store.database.open_table(name).to_lance()
     return sorted(version["version"] for version in dataset.versions())
 
 
@@ -99,14 +99,8 @@ def index_entries(store: Store, name: str, version: int) -> tuple[int, int]:
 
     An index names a row for every vector code, text and value in it.
     """
-    dataset = _database(store).open_table(name).to_lance().checkout_version(version)
+    dataset = store.database.open_table(name).to_lance().checkout_version(version)
     return _entries(dataset, _index_files(_folder(store, name), dataset))
-
-
-def _database(store: Store) -> Any:
-    import lancedb
-
-    return lancedb.connect(store.search_root, storage_options=store.storage_options)
 
 
 def _folder(store: Store, name: str) -> Folder:

@@ -70,11 +70,8 @@ def present(table: SearchTable) -> tuple[str, int] | None:
 
 def at_version(store: Store, table: str, version: int) -> Any:
     """Open a LanceDB table as a release has it; raises MediadexError when it was cleaned."""
-    import lancedb
-
-    database = lancedb.connect(store.search_root, storage_options=store.storage_options)
     try:
-        opened = database.open_table(table)
+        opened = store.database.open_table(table)
         opened.checkout(version)
     except (ValueError, OSError, RuntimeError) as error:
         raise MediadexError(

@@ -44,10 +44,7 @@ def delta_tables(store: Store) -> list[str]:
 
 def lance_table(store: Store, name: str, version: int | None = None) -> Any:
     """Open a LanceDB table, at its newest version or at an older one."""
-    import lancedb
-
-    database = lancedb.connect(store.search_root, storage_options=store.storage_options)
-    table = database.open_table(name)
+    table = store.database.open_table(name)
     if version is not None:
         table.checkout(version)
     return table

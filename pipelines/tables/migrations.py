@@ -177,9 +177,7 @@ def _facts_diff(store: Store) -> list[str]:
 
 def _searched(store: Store) -> dict[str, pa.Schema]:
     """Return the columns of every LanceDB table as they are now."""
-    import lancedb
-
-    database = lancedb.connect(store.search_root, storage_options=store.storage_options)
+    database = store.database
     names = database.list_tables(limit=10_000).tables
     return {name: database.open_table(name).schema for name in names}
 

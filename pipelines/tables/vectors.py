@@ -33,6 +33,11 @@ def retried(table: Any, change: Callable[[], Any]) -> Any:
             table.checkout_latest()
 
 
+def connect(uri: str, storage_options: Mapping[str, str]) -> Any:
+    """Open a LanceDB database; the same one is opened once a process."""
+    return _connected(uri, tuple(sorted(storage_options.items())))
+
+
 @lru_cache(maxsize=16)
 def _connected(uri: str, options: tuple[tuple[str, str], ...]) -> Any:
     import lancedb
@@ -56,7 +61,7 @@ class SearchTable:
         self.storage_options = dict(storage_options or {})
 
     def _database(self) -> Any:
-        return _connected(self.uri, tuple(sorted(self.storage_options.items())))
+        return connect(self.uri, self.storage_options)
 
     def open(self, write: bool = False) -> Any | None:
         """Open the newest content, or return `None` where nothing was ever written.

@@ -23,7 +23,7 @@ _ALL = 100_000
 
 def tables(store: Store) -> list[str]:
     """Return the names of all LanceDB tables."""
-    return sorted(_database(store).list_tables(limit=_ALL).tables)
+    return sorted(store.database.list_tables(limit=_ALL).tables)
 
 
 def is_being_purged(store: Store, table: str) -> bool:
@@ -103,13 +103,7 @@ def clean(store: Store, table: str, needed: Mapping[str, int], older_than: dt.ti
 
 def drop(store: Store, table: str) -> None:
     """Remove a table with all its versions."""
-    _database(store).drop_table(table)
-
-
-def _database(store: Store) -> Any:
-    import lancedb
-
-    return lancedb.connect(store.search_root, storage_options=store.storage_options)
+    store.database.drop_table(table)
 
 
 def _uri(store: Store, table: str) -> str:

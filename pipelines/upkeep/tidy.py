@@ -145,8 +145,7 @@ def _tidy_facts(name: str, table: FactTable, days: float, limit: dt.datetime) ->
 
 def _sweep(store: Store, limit: dt.datetime) -> tuple[int, int]:
     """Remove old blobs that no segment references, and what broken writes left; how many, bytes."""
-    referenced = store.segments.read(["derivative", "thumbnail"])
-    kept = {*referenced["derivative"].to_pylist(), *referenced["thumbnail"].to_pylist()}
+    kept = store.used_blobs()
     partial = now() - _PARTIAL_AGE
 
     def is_doomed(file: File) -> bool:

@@ -1,21 +1,22 @@
-"""From raw media to searchable rows, batch by batch: redaction, captions, vectors, passages."""
+"""From raw media to searchable rows, batch by batch: what is read, described and embedded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from assets.common import AUTOMATION, ONE_RUN, OWNERS, batches, chosen_models, code_version
-from assets.reporting import contact_sheet, step_metadata
+from assets.reporting import contact_sheet, spoken_previews, step_metadata, storyboards
 from pipelines import costs
 from pipelines.channels import CHANNELS, Channel
 from pipelines.models.suite import ModelSuite
-from pipelines.pipeline import build_step, versioned_code
+from pipelines.pipeline import AFTER, build_step, versioned_code
 from pipelines.progress import reporter
 from pipelines.settings import load_settings
 from pipelines.steps.embed import EmbedStep
 from pipelines.steps.runner import RESIDUAL, run
+from pipelines.store import Store
 from pipelines.tables.facts import quoted
 from pipelines.versions import code_version as version_of
 from resources.home import HomeResource
@@ -23,6 +24,12 @@ from resources.kubernetes import gpu_op_tags
 
 _MODELS = chosen_models()
 _GPUS = load_settings().gpus
+# What people would rather look at than read, by step.
+_SHOWN: dict[str, Callable[[Store, str], Mapping[str, dg.MetadataValue]]] = {
+    "redacted_media": contact_sheet,
+    "keyframes": storyboards,
+    "transcripts": spoken_previews,
+}
 _CODE = {name: version_of(name, tuple(code)) for name, code in versioned_code().items()}
 
 
@@ -43,7 +50,7 @@ class StepConfig(dg.Config):
 
 
 def _derived(
-    name: str, *, group: str, kinds: set[str], deps: list[str], version: str, description: str
+    name: str, *, group: str, kinds: set[str], version: str, description: str
 ) -> dg.AssetsDefinition:
     """Make the asset of one step; what it does is in `pipelines.steps`."""
 
@@ -52,9 +59,11 @@ def _derived(
         group_name=group,
         kinds=kinds,
         owners=OWNERS,
-        deps=deps,
+        # What reads media reads the files themselves.
+        deps=AFTER[name] or ["raw_media"],
         partitions_def=batches,
         backfill_policy=ONE_RUN,
+        pool=name,
         automation_condition=AUTOMATION,
         code_version=version,
         op_tags=gpu_op_tags(_GPUS) if "torch" in kinds and _GPUS else None,
@@ -73,8 +82,8 @@ def _derived(
                 done.append(costs.entry(step, batch, report))
             where = f"step = {quoted(name)} AND batch = {quoted(batch)}"
             metadata = step_metadata(report, store.outcomes.rows(where=where), rate)
-            if name == "redacted_media":
-                metadata["contact_sheet"] = contact_sheet(store, batch)
+            if show := _SHOWN.get(name):
+                metadata |= show(store, batch)
             residual += len(report.residual)
             if not report.residual:
                 clean[batch] = metadata
@@ -111,7 +120,6 @@ def _embeddings(channel: Channel) -> dg.AssetsDefinition:
         EmbedStep.name_of(channel),
         group="embed",
         kinds={"lancedb", "torch"},
-        deps=sorted({channel.after, "redacted_media"}),
         version=code_version(_CODE["embeddings"], identity),
         description=f"{channel.description} One vector a row, in the table of this channel.",
     )
@@ -121,36 +129,76 @@ redacted_media = _derived(
     "redacted_media",
     group="redact",
     kinds={"deltalake", "python"},
-    deps=["raw_media"],
     version=code_version(
         *(_CODE[part] for part in ("redacted_media", "detector", "reader")),
         _MODELS.ocr_languages,
         *_MODELS.entities,
     ),
-    description="Text read by OCR, with personal data masked in text, word boxes and pixels. "
-    "Everything downstream is made from this and from nothing else. An item in which private data "
-    "is still found fails the batch and is kept out.",
+    description="Pictures, documents and texts: text read by OCR, with personal data masked in "
+    "text, word boxes and pixels. Everything downstream is made from what is redacted and from "
+    "nothing else. An item in which private data is still found fails the batch and is kept out.",
+)
+
+keyframes = _derived(
+    "keyframes",
+    group="redact",
+    kinds={"deltalake", "python"},
+    version=code_version(
+        *(_CODE[part] for part in ("keyframes", "detector", "reader")),
+        _MODELS.ocr_languages,
+        *_MODELS.entities,
+    ),
+    description="Frames of videos with their times, each redacted like a picture.",
+)
+
+transcripts = _derived(
+    "transcripts",
+    group="redact",
+    kinds={"deltalake", "torch"},
+    version=code_version(
+        *(_CODE[part] for part in ("transcripts", "detector")),
+        _MODELS.speech,
+        *_MODELS.vocabulary,
+        *_MODELS.entities,
+    ),
+    description="What is said in sound and video, with times: subtitles where there are any, else "
+    "speech recognition. Personal data is masked in the words and silent in the stored sound.",
 )
 
 captions = _derived(
     "captions",
     group="enrich",
     kinds={"deltalake", "torch"},
-    deps=["redacted_media"],
     version=code_version(
         _CODE["captions"],
         _MODELS.captioner().identity.key if _MODELS.caption == "builtin" else _MODELS.caption,
     ),
-    description="One sentence for every redacted picture and page.",
+    description="One sentence for every redacted picture, page and keyframe.",
+)
+
+storylines = _derived(
+    "storylines",
+    group="enrich",
+    kinds={"deltalake", "python"},
+    version=code_version(_CODE["storylines"]),
+    description="What happens in each video, told from the captions of its keyframes in order.",
+)
+
+sound_tags = _derived(
+    "sound_tags",
+    group="enrich",
+    kinds={"deltalake", "torch"},
+    version=code_version(_CODE["sound_tags"], _MODELS.tags),
+    description="Names of what is heard, where the setting sound_tagger names a model for them.",
 )
 
 passages = _derived(
     "passages",
     group="embed",
     kinds={"lancedb", "python"},
-    deps=["redacted_media"],
     version=code_version(_CODE["passages"]),
-    description="Every redacted text that stands in the media or beside them, where BM25 finds it.",
+    description="Every redacted text that stands or is said in the media, or stands beside them, "
+    "where BM25 finds it.",
 )
 
 embeddings = [_embeddings(channel) for channel in CHANNELS.values()]

@@ -1,23 +1,27 @@
-"""Metadata worth looking at: numbers that are plotted, tables, and a contact sheet per batch."""
+"""Metadata worth looking at: numbers that are plotted, tables, and pictures of each batch."""
 
 import base64
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 import dagster as dg
 
 from pipelines import outcomes
 from pipelines.costs import Rate
+from pipelines.progress import clock
 from pipelines.steps.runner import Report
 from pipelines.store import Store
-from pipelines.tables.facts import quoted
+from pipelines.tables.facts import equals_any, quoted
 
 _SHEET_COLUMNS = 8
 _SHEET_TILES = 24
 _TILE = 72
 _LISTED = 50
+_STRIPS = 8
+_PREVIEW = 160
 
 
 def step_metadata(
@@ -39,6 +43,14 @@ def step_metadata(
         "outcomes": outcome_table(rows, counted["ok"]),
         **(
             {"rows_per_second": round(report.encoded / report.seconds, 2)} if report.encoded else {}
+        ),
+        **(
+            {
+                "media_seconds": round(report.media_s, 1),
+                "real_time_factor": round(report.seconds / report.media_s, 4),
+            }
+            if report.media_s
+            else {}
         ),
         **(
             {"estimated_seconds": round(rate.seconds * report.encoded, 3)}
@@ -72,27 +84,95 @@ def table_schema(schema: Any) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
 
 
-def contact_sheet(store: Store, batch: str) -> dg.MetadataValue:
-    """Show a batch's redacted thumbnails as one small picture, beside how many there are."""
+def contact_sheet(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
+    """Show a batch's redacted pictures and pages as one picture, beside how many there are."""
+    where = f"batch = {quoted(batch)} AND {equals_any('kind', ('image', 'page'))}"
+    rows = store.segments.rows(["key", "thumbnail"], where)
+    names = [row["thumbnail"] for row in sorted(rows, key=lambda row: row["key"])]
+    if not names:
+        return {"contact_sheet": dg.MetadataValue.md("This batch holds no pictures.")}
+    shown = names[:_SHEET_TILES]
+    sheet = _sheet(
+        store, [shown[at : at + _SHEET_COLUMNS] for at in range(0, len(shown), _SHEET_COLUMNS)]
+    )
+    told = f"{len(shown)} of {len(names)} redacted pictures"
+    return {"contact_sheet": dg.MetadataValue.md(f"{told}\n\n{sheet}")}
+
+
+def storyboards(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
+    """Show a batch's videos, each as a strip of redacted keyframes spread over its length."""
+    where = f"batch = {quoted(batch)} AND kind = 'keyframe'"
+    frames: dict[str, list[dict[str, Any]]] = {}
+    rows = store.segments.rows(["item_id", "start_s", "end_s", "thumbnail"], where)
+    for row in sorted(rows, key=lambda row: (row["item_id"], row["start_s"])):
+        frames.setdefault(row["item_id"], []).append(row)
+    if not frames:
+        return {"storyboards": dg.MetadataValue.md("This batch holds no videos.")}
+    shown = dict(list(frames.items())[:_STRIPS])
+    strips = [[row["thumbnail"] for row in _spread(strip)] for strip in shown.values()]
+    listed = "\n".join(
+        f"{number}. `{item}`: {len(strip)} keyframes, {clock(strip[-1]['end_s'])} long"
+        for number, (item, strip) in enumerate(shown.items(), start=1)
+    )
+    told = f"{len(shown)} of {len(frames)} videos, {len(rows)} redacted keyframes in all"
+    return {"storyboards": dg.MetadataValue.md(f"{told}\n\n{_sheet(store, strips)}\n\n{listed}")}
+
+
+def spoken_previews(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
+    """Show how the transcripts of a batch begin, redacted as they are stored."""
+    where = f"batch = {quoted(batch)} AND source = 'transcript' AND start_s IS NOT NULL"
+    columns = ["item_id", "text", "start_s", "end_s", "language", "confidence"]
+    rows = sorted(
+        store.texts.rows(columns, where), key=lambda row: (row["item_id"], row["start_s"])
+    )
+    first = {row["item_id"]: row for row in reversed(rows)}
+    return {
+        "spoken": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "item": item,
+                        "time": f"{clock(row['start_s'])}–{clock(row['end_s'])}",
+                        "text": shorten(row["text"], _PREVIEW),
+                        "language": row["language"] or "",
+                        "confidence": ""
+                        if row["confidence"] is None
+                        else f"{row['confidence']:.2f}",
+                    }
+                )
+                for item, row in sorted(first.items())[:_LISTED]
+            ],
+            schema=dg.TableSchema(
+                [
+                    dg.TableColumn(name, "string")
+                    for name in ("item", "time", "text", "language", "confidence")
+                ]
+            ),
+        ),
+        "transcribed_items": dg.MetadataValue.int(len(first)),
+    }
+
+
+def _spread(strip: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return at most a row of keyframes, evenly spread from the first to the last."""
+    if len(strip) <= _SHEET_COLUMNS:
+        return list(strip)
+    step = (len(strip) - 1) / (_SHEET_COLUMNS - 1)
+    return [strip[round(place * step)] for place in range(_SHEET_COLUMNS)]
+
+
+def _sheet(store: Store, rows: Sequence[Sequence[str]]) -> str:
+    """Return thumbnails, in rows, as one picture within markdown."""
     from PIL import Image, ImageOps
 
-    where = f"batch = {quoted(batch)} AND thumbnail IS NOT NULL"
-    names = sorted(store.segments.rows(["key", "thumbnail"], where), key=lambda row: row["key"])
-    shown = names[:_SHEET_TILES]
-    if not shown:
-        return dg.MetadataValue.md("This batch holds no pictures.")
-    rows = -(-len(shown) // _SHEET_COLUMNS)
-    columns = min(len(shown), _SHEET_COLUMNS)
-    sheet = Image.new("RGB", (columns * _TILE, rows * _TILE), "white")
-    for place, row in enumerate(shown):
-        with Image.open(io.BytesIO(store.blobs.get(row["thumbnail"]))) as thumbnail:
-            tile = ImageOps.pad(thumbnail.convert("RGB"), (_TILE - 4, _TILE - 4), color="white")
-        y, x = divmod(place, _SHEET_COLUMNS)
-        sheet.paste(tile, (x * _TILE + 2, y * _TILE + 2))
+    columns = max(map(len, rows))
+    sheet = Image.new("RGB", (columns * _TILE, len(rows) * _TILE), "white")
+    for y, row in enumerate(rows):
+        for x, name in enumerate(row):
+            with Image.open(io.BytesIO(store.blobs.get(name))) as thumbnail:
+                tile = ImageOps.pad(thumbnail.convert("RGB"), (_TILE - 4, _TILE - 4), color="white")
+            sheet.paste(tile, (x * _TILE + 2, y * _TILE + 2))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=55, optimize=True)
     picture = base64.b64encode(buffer.getvalue()).decode()
-    return dg.MetadataValue.md(
-        f"{len(shown)} of {len(names)} redacted pictures\n\n"
-        f"![contact sheet](data:image/jpeg;base64,{picture})"
-    )
+    return f"![pictures](data:image/jpeg;base64,{picture})"

@@ -1,4 +1,4 @@
-"""Asking the index: by text or picture, in the terminal or over HTTP, and how good answers are."""
+"""Asking the index: in the terminal or over HTTP, and how good its answers are."""
 
 import subprocess
 import sys
@@ -12,23 +12,35 @@ from cli.terminal import AsJson, Home, open_home, print_json, say, settings_of, 
 
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="A picture to look for, alone or with text.")
-    ] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to look for.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A sound, or spoken words.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A film to look for, with its sound.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
     where: Annotated[str | None, typer.Option(help="Filter, such as \"region = 'eu'\".")] = None,
+    profile: Annotated[
+        str, typer.Option(help="Weights of the channels: auto, default or narrative.")
+    ] = "auto",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search the serving release by text, image, or both."""
+    """Search the serving release by text, picture, sound, film, or several of them together."""
     import asyncio
+    from contextlib import ExitStack
 
-    from pipelines.search.service import SearchService, read_image
+    from pipelines.search.media import Kind, Upload
+    from pipelines.search.query import Query
+    from pipelines.search.service import SearchService
 
     settings, store = open_home(home)
-    picture = read_image(image.read_bytes(), settings) if image else None
-    service = SearchService(store, settings)
-    answer = asyncio.run(service.search(text, picture, k, where))
+    files: dict[Kind, Path | None] = {"image": image, "audio": audio, "video": video}
+    with ExitStack() as opened:
+        uploads = [
+            Upload(opened.enter_context(path.open("rb")), path.name, kind)
+            for kind, path in files.items()
+            if path
+        ]
+        query = Query(text, k=k, where=where, profile=profile)
+        answer = asyncio.run(SearchService(store, settings).search(query, uploads))
     if as_json:
         print_json(answer)
     else:
@@ -78,11 +90,25 @@ def ui(host: str = "127.0.0.1", port: int = 3000, home: Home = None) -> None:
 
 
 def _show_answer(answer: dict[str, Any]) -> None:
+    for missing in answer["degraded"]:
+        name = missing.get("channel") or missing["input"]
+        say(f"answered without {name}: {missing['reason']}")
     if not answer["results"]:
         say(f"nothing found in release {answer['release']}")
     for place, result in enumerate(answer["results"], start=1):
         shares = "  ".join(f"{name} {share:.3f}" for name, share in result["channels"].items())
-        segment = result["segment"]
-        page = f" p. {segment['page']}" if segment and segment["page"] else ""
-        say(f"{place:>3}. {result['score']:.3f}  {result['uri']}{page}")
+        say(f"{place:>3}. {result['score']:.3f}  {result['uri']}{_part(result['segment'])}")
         say(f"     {result['title'] or result['item_id']}   [{shares}]")
+
+
+def _part(segment: dict[str, Any] | None) -> str:
+    if segment and segment["start_s"] is not None:
+        end = "" if segment["end_s"] is None else f"–{_clock(segment['end_s'])}"
+        return f"  {_clock(segment['start_s'])}{end}"
+    return f" p. {segment['page']}" if segment and segment["page"] else ""
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -53,6 +53,14 @@ def _place(error: Exception) -> str:
     )
 
 
+def residual(table: FactTable, *steps: str) -> set[str]:
+    """Return the ids of items in which some steps, or any, still found private data."""
+    where = f"status = 'quarantined' AND error = {quoted(ResidualFinding.__name__)}"
+    if steps:
+        where += f" AND {equals_any('step', steps)}"
+    return set(table.read(["item_id"], where)["item_id"].to_pylist())
+
+
 def outcome(
     key: str,
     step: str,

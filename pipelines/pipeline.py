@@ -1,40 +1,59 @@
 """All steps between the catalog and a release, in the order in which they feed each other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.catalog import metadata
-from pipelines.channels import CHANNELS
+from pipelines.channels import CHANNELS, READING
 from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import now
 from pipelines.privacy import pii
 from pipelines.reading import ocr
 from pipelines.recipes import digest_json
 from pipelines.settings import Settings
-from pipelines.steps import caption, embed, ingest, redact
+from pipelines.steps import caption, embed, ingest, keyframes, redact, story, tag, transcribe
 from pipelines.steps.caption import CaptionStep
 from pipelines.steps.embed import EmbedStep, PassageStep
+from pipelines.steps.keyframes import KeyframeStep
 from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Step, plan
+from pipelines.steps.story import StoryStep
+from pipelines.steps.tag import SoundTagStep
+from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
 from pipelines.versions import Code
 
-STEPS = (
-    RedactStep.name,
-    CaptionStep.name,
-    *(EmbedStep.name_of(channel) for channel in CHANNELS.values()),
-    PassageStep.name,
-)
+AFTER: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(READING, ()),
+    CaptionStep.name: (RedactStep.name, KeyframeStep.name),
+    StoryStep.name: (CaptionStep.name,),
+    SoundTagStep.name: (TranscriptStep.name,),
+    **{EmbedStep.name_of(channel): channel.after for channel in CHANNELS.values()},
+    PassageStep.name: READING,
+}
+"""Every step, in order, with the steps that make what it reads; the first ones read items."""
+
+STEPS = tuple(AFTER)
 """The names of all steps, in order."""
 
 
 def build_step(name: str, store: Store, models: ModelSuite, settings: Settings) -> Step:
     """Return one step; only the models that it works with are loaded."""
-    if name == RedactStep.name:
-        return RedactStep(store, models.reader(), models.detector(), settings)
-    if name == CaptionStep.name:
-        return CaptionStep(store, models.captioner(), settings)
-    if name == PassageStep.name:
-        return PassageStep(store)
+    match name:
+        case RedactStep.name:
+            return RedactStep(store, models.reader(), models.detector(), settings)
+        case KeyframeStep.name:
+            return KeyframeStep(store, models.reader(), models.detector(), settings)
+        case TranscriptStep.name:
+            recognizer = models.recognizer(settings.workers)
+            return TranscriptStep(store, models.voice(), recognizer, models.detector(), settings)
+        case CaptionStep.name:
+            return CaptionStep(store, models.captioner(), settings)
+        case StoryStep.name:
+            return StoryStep(store)
+        case SoundTagStep.name:
+            return SoundTagStep(store, models.tagger(), settings)
+        case PassageStep.name:
+            return PassageStep(store)
     channel = next(each for each in CHANNELS.values() if EmbedStep.name_of(each) == name)
     return EmbedStep(channel, store, models.encoder(channel), settings)
 
@@ -45,7 +64,11 @@ def versioned_code() -> dict[str, Sequence[Code]]:
         ingest.STEP: ingest.CODE,
         "metadata": (metadata,),
         RedactStep.name: redact.CODE,
+        KeyframeStep.name: keyframes.CODE,
+        TranscriptStep.name: transcribe.CODE,
         CaptionStep.name: caption.CODE,
+        StoryStep.name: story.CODE,
+        SoundTagStep.name: tag.CODE,
         "embeddings": embed.CODE,
         PassageStep.name: embed.PASSAGE_CODE,
         "detector": pii.CODE,

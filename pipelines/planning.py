@@ -18,13 +18,12 @@ from pipelines import costs
 from pipelines.channels import CHANNELS
 from pipelines.costs import Rate
 from pipelines.errors import MediadexError
+from pipelines.models import factory
 from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import now
-from pipelines.pipeline import STEPS, build_step, in_order
+from pipelines.pipeline import AFTER, STEPS, build_step, in_order
 from pipelines.settings import Settings
-from pipelines.steps.caption import CaptionStep
 from pipelines.steps.embed import EmbedStep
-from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Plan, Step, inputs_of, plan
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
@@ -71,9 +70,9 @@ def scope(
     steps = STEPS if channel is None else (EmbedStep.name_of(CHANNELS[channel]),)
     encoders = {}
     if encoder is not None:
-        if channel is None and encoder != "builtin":
-            kind = "image" if encoder.startswith("open_clip:") else "text"
-            names = [name for name in names if CHANNELS[name].encoder == kind]
+        if channel is None:
+            kinds = factory.kinds(encoder)
+            names = [name for name in names if CHANNELS[name].encoder in kinds]
         encoders = dict.fromkeys(names, encoder)
         steps = tuple(EmbedStep.name_of(CHANNELS[name]) for name in names)
     return Scope(tuple(steps), _span(store, span) if span else None, encoders)
@@ -112,11 +111,10 @@ def estimate(store: Store, models: ModelSuite, settings: Settings, what: Scope) 
     return found
 
 
-def _upstream(name: str) -> list[str]:
-    after = {EmbedStep.name_of(channel): channel.after for channel in CHANNELS.values()}
-    if name == RedactStep.name:
-        return []
-    return [RedactStep.name, *([CaptionStep.name] if after.get(name) == CaptionStep.name else [])]
+def _upstream(name: str) -> set[str]:
+    """Return all steps on whose rows those of a step depend."""
+    before = set(AFTER.get(name, ()))
+    return before.union(*map(_upstream, before))
 
 
 def _expected(step: Step, work: Plan, upstream: Sequence[Plan]) -> int:

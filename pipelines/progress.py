@@ -8,6 +8,13 @@ LOGGER = "mediadex"
 _EVERY_S = 2.0
 
 
+def clock(seconds: float) -> str:
+    """Write a time within media as people read it: `1:02:03`, or `2:03` below an hour."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
 def reporter(label: str) -> Callable[[int, int], None]:
     """Return a callback for (done, total) that logs now and then, and when all is done."""
     started = time.monotonic()

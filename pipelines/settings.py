@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -36,8 +37,14 @@ class Settings(BaseSettings):
     image_encoder: str = "builtin"
     captioner: str = "builtin"
     ocr_languages: str = "eng"
+    recognizer: str = "builtin"
+    vocabulary: tuple[str, ...] = Field(
+        (), description="Names and terms that speech recognition should know, such as brands."
+    )
+    sound_encoder: str = "builtin"
+    sound_tagger: str = Field("", description="Model that names sounds; empty: none does.")
     channel_encoders: dict[str, str] = Field(
-        {}, description="Encoders of single channels, where they differ from the two above."
+        {}, description="Encoders of single channels, where they differ from those above."
     )
     pii_entities: tuple[str, ...] = Field(
         (), description="Kinds of personal data that are masked; empty: all that are known."
@@ -72,6 +79,26 @@ class Settings(BaseSettings):
     max_pages: int = Field(100, description="Longer documents are refused.")
     max_characters: int = Field(1_000_000, description="Longer texts are refused.")
     derivative_side: int = Field(1600, description="Longest side of a stored derivative, pixels.")
+
+    max_stream_bytes: int = Field(16 << 30, description="Larger sound and video files are refused.")
+    max_seconds: float = Field(4 * 3600.0, gt=0, description="Longer sound and video is refused.")
+    sound_piece_s: float = Field(
+        30.0, ge=1, le=30, description="Longest piece of sound that is stored and embedded, s."
+    )
+    sound_overlap_s: float = Field(
+        2.0, ge=0, description="What a piece of sound shares with the next, s."
+    )
+    keyframe_s: float = Field(2.0, gt=0, description="From one keyframe to the next, s.")
+    keyframes: Literal["interval", "adaptive"] = Field(
+        "interval", description="Adaptive ones leave out what looks like the keyframe before."
+    )
+    keyframe_height: int = Field(720, ge=16, description="Lines of a keyframe; higher is shrunk.")
+
+    @model_validator(mode="after")
+    def _pieces_move_on(self) -> Self:
+        if self.sound_overlap_s >= self.sound_piece_s:
+            raise ValueError("sound_overlap_s must be less than sound_piece_s")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -96,7 +96,7 @@ def test_no_planted_value_is_in_any_row(samples_home: Indexed) -> None:
 
 def test_no_planted_value_is_left_in_the_pixels(samples_home: Indexed) -> None:
     from pipelines.reading.ocr import TesseractReader
-    from pipelines.steps.caption import open_blob
+    from pipelines.steps.inputs import open_picture
 
     home, _ = samples_home
     store = Store(str(home))
@@ -107,7 +107,7 @@ def test_no_planted_value_is_left_in_the_pixels(samples_home: Indexed) -> None:
     }
     reader = TesseractReader()
     read = [
-        re.sub(r"\W", "", reader.read(open_blob(store, row["derivative"])).text.lower())
+        re.sub(r"\W", "", reader.read(open_picture(store, row["derivative"])).text.lower())
         for row in store.segments.rows(["item_id", "derivative"])
         if row["item_id"] in badges
     ]

@@ -1,11 +1,15 @@
 """A small index without models: vectors by number, so that tests know what must be found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from pipelines.models.protocols import Identity, ModelChoice
+from pipelines.models import factory
+from pipelines.models.protocols import Heard, Identity, ModelChoice, SpokenWord
+from pipelines.models.voice import Utterance
 from pipelines.outcomes import now
 from pipelines.store import Store
 
@@ -14,16 +18,64 @@ MODEL = Identity("toy", "1", "0" * 64, "none", DIMENSION, "float32")
 OTHER = Identity("toy", "2", "1" * 64, "none", DIMENSION, "float32")
 CHOICES = {"visual": ModelChoice("toy", MODEL)}
 MODELS = {"toy": MODEL, "other": OTHER}
+SPOKEN = ("transcript", "audio")
+SHOWN = ("visual", "caption", "video", "story")
 
 
 class Toy:
-    """An encoder whose query vectors are chosen by the test."""
+    """An encoder whose query vectors are chosen by the test: of texts, pictures, sound and clips.
+
+    A text is a number, a picture and a sound hold one (see `picture` and `sound`).
+    """
 
     def __init__(self, spec: str = "toy"):
         self.identity = MODELS[spec]
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         return np.stack([vector(int(text)) for text in texts])
+
+    def prepare(self, content: Any) -> int:
+        return number_in(content[0] if isinstance(content, tuple) else content)
+
+    def encode_prepared(self, prepared: list[int]) -> np.ndarray:
+        return np.stack([vector(number) for number in prepared])
+
+    def caption_prepared(self, prepared: list[int]) -> list[str]:
+        return [str(number) for number in prepared]
+
+    def recognise(self, utterances: list[np.ndarray]) -> list[Heard]:
+        return [Heard((SpokenWord(str(number_in(each)), 0.0, 1.0),)) for each in utterances]
+
+    def utterances(self, blocks: Iterable[np.ndarray]) -> Iterator[Utterance]:
+        yield Utterance(0.0, np.concatenate(list(blocks)))
+
+
+def use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the toy in the place of every model that a query needs."""
+    for job in ("text_encoder", "image_encoder", "sound_encoder", "clip_encoder"):
+        monkeypatch.setattr(factory, job, Toy)
+    monkeypatch.setattr(factory, "captioner", lambda spec: Toy())
+    monkeypatch.setattr(factory, "recognizer", lambda *chosen: Toy())
+    monkeypatch.setattr(factory, "voice_activity", Toy)
+
+
+def picture(number: int) -> Image.Image:
+    """A picture of a number up to 12; its grey survives compression."""
+    return Image.new("RGB", (64, 48), (20 * number,) * 3)
+
+
+def sound(number: int, seconds: float = 1.0) -> np.ndarray:
+    """A sound of a number up to 12: int16 at 16 kHz, louder for higher ones."""
+    loud = 2000 * (number + 1)
+    times = np.arange(round(16_000 * seconds)) / 16_000
+    return (loud * np.sign(np.sin(2 * np.pi * 100 * times + 0.1))).astype(np.int16)
+
+
+def number_in(content: Any) -> int:
+    """Read the number that a picture or a sound holds."""
+    if isinstance(content, Image.Image):
+        return round(np.asarray(content.convert("L")).mean() / 20)
+    return round(float(np.sqrt((content.astype(float) ** 2).mean())) / 2000) - 1
 
 
 def vector(number: int) -> np.ndarray:
@@ -37,23 +89,27 @@ def item_id(number: int) -> str:
 
 def rows(numbers: Iterable[int], identity: Identity = MODEL, **values: Any) -> list[dict[str, Any]]:
     """Rows of the visual channel, one an item."""
-    return [
-        {
-            "key": f"{item_id(number)}#image",
-            "item_id": item_id(number),
-            "batch": "b",
-            "segment": "image",
-            "kind": "image",
-            "uri": f"file:///{item_id(number)}",
-            "region": "eu",
-            "recipe": "r",
-            "attributes_hash": "a",
-            "identity": identity.as_json(),
-            "vector": vector(number),
-            **values,
-        }
-        for number in numbers
-    ]
+    return [row(item_id(number), "image", number, identity, **values) for number in numbers]
+
+
+def row(
+    item: str, segment: str, number: int, identity: Identity = MODEL, **values: Any
+) -> dict[str, Any]:
+    """A row of a channel: the part of an item that shows or says a number."""
+    return {
+        "key": f"{item}#{segment}",
+        "item_id": item,
+        "batch": "b",
+        "segment": segment,
+        "kind": "image",
+        "uri": f"file:///{item}",
+        "region": "eu",
+        "recipe": "r",
+        "attributes_hash": "a",
+        "identity": identity.as_json(),
+        "vector": vector(number),
+        **values,
+    }
 
 
 def fill(store: Store, numbers: Iterable[int], identity: Identity = MODEL, **values: Any) -> None:
@@ -62,10 +118,30 @@ def fill(store: Store, numbers: Iterable[int], identity: Identity = MODEL, **val
     made = rows(numbers, identity, **values)
     catalog(store, numbers)
     store.channel("visual", identity).upsert(made)
-    passages = [{k: v for k, v in row.items() if k not in ("identity", "vector")} for row in made]
-    store.passages.upsert(
-        [{**row, "source": "ocr", "text": f"word{row['item_id']}"} for row in passages]
+    store.passages.upsert([_passage(each) | {"text": f"word{each['item_id']}"} for each in made])
+
+
+def _passage(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in row.items() if name not in ("identity", "vector")}
+    return kept | {"source": "ocr"}
+
+
+def put_all(store: Store, kind: str, numbers: Iterable[int], *channels: str) -> None:
+    """Add items of a kind, called `KIND-NUMBER`, that show or say their number in some channels.
+
+    Those of the channel `ocr` have it as a passage too.
+    """
+    items = {f"{kind}-{number}": number for number in numbers}
+    store.items.append(
+        [{"item_id": item, "batch": "b", "kind": kind, "deleted": False} for item in items]
     )
+    made = {item: row(item, "meta", number, kind=kind) for item, number in items.items()}
+    for channel in channels:
+        store.channel(channel, MODEL).upsert([*made.values()])
+    if "ocr" in channels:
+        store.passages.upsert(
+            [_passage(made[item]) | {"text": str(number)} for item, number in items.items()]
+        )
 
 
 def catalog(store: Store, numbers: Iterable[int]) -> None:

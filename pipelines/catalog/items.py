@@ -5,6 +5,7 @@ are one item with two origins; an item without any origin left is deleted. Of th
 only the places of the source stay in memory; items are read when files touch them.
 """
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -38,6 +39,9 @@ _PLACE = pa.schema(
 )
 _SIZES = "SELECT batch, COUNT(*) AS items FROM items WHERE batch >= {today} GROUP BY batch"
 _SIZE = pa.schema([("batch", pa.string()), ("items", pa.int64())])
+
+
+_SUBTITLES = ("subtitles", "subtitles_hash")
 
 
 class IdTaken(MediadexError):
@@ -154,7 +158,10 @@ class Catalog:
             self._findings[item_id] = findings
         self._by_content[item.get("content_hash", "")].discard(item_id)
         self._by_content[content_hash].add(item_id)
+        told = {name: item.get(name) for name in _SUBTITLES}
         item |= content
+        if not content.get("subtitles") and any(_beside(told, entry["uri"]) for entry in others):
+            item |= told
         item |= {
             "origins": sorted([*others, dict(origin)], key=lambda entry: entry["uri"]),
             "deleted": False,
@@ -230,6 +237,8 @@ class Catalog:
         self.expect([(uri, None, None)])
         item = self._touch(self._places.pop(uri).item_id)
         item["origins"] = [origin for origin in item["origins"] if origin["uri"] != uri]
+        if _beside(item, uri):
+            item |= dict.fromkeys(_SUBTITLES)
         item["deleted"] = not item["origins"]
         item["updated_at"] = outcomes.now()
 
@@ -258,8 +267,9 @@ class Catalog:
             for finding in self._findings[item["item_id"]]
         ]
         texts = [text for item in items for text in metadata.texts(item)]
-        _replace(self._store.findings, described, findings, "metadata")
-        _replace(self._store.texts, items, texts, "meta")
+        of_metadata = f"segment = {quoted(metadata.SEGMENT)}"
+        _replace(self._store.findings, described, findings, of_metadata)
+        _replace(self._store.texts, items, texts, of_metadata)
         _replace(self._store.items, items, items)
         self._after |= {item["item_id"]: _state(item) for item in items}
         self._begin()
@@ -267,6 +277,12 @@ class Catalog:
 
 def _today() -> str:
     return outcomes.now().date().isoformat()
+
+
+def _beside(item: Mapping[str, Any], uri: str) -> bool:
+    """Say whether the subtitles of an item lie beside one of its files."""
+    stem, _ = posixpath.splitext(item.get("subtitles") or "")
+    return stem == posixpath.splitext(uri)[0]
 
 
 def _made_ids(content: str, uri: str) -> tuple[str, str]:
@@ -278,7 +294,7 @@ def _replace(
     table: FactTable,
     items: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
-    source: str | None = None,
+    which: str = "true",
 ) -> None:
     """Replace what a table has of some items; by their batches most of its files are passed by."""
     if not items:
@@ -286,8 +302,7 @@ def _replace(
     where = " AND ".join(
         equals_any(column, {item[column] for item in items}) for column in ("batch", "item_id")
     )
-    if source:
-        where += f" AND source = {quoted(source)}"
+    where += f" AND {which}"
     if rows or table.read(["batch"], where).num_rows:
         table.replace(where, rows)
 

@@ -8,9 +8,13 @@ from typing import Any
 
 from pipelines.errors import BadInput
 from pipelines.privacy.pii import PATTERN_ENTITIES, Detector, mask
+from pipelines.reading.passages import split_text
 from pipelines.recipes import digest
 from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
 from pipelines.versions import code_version
+
+SEGMENT = "meta"
+"""The part of an item that its metadata is."""
 
 _VOCABULARY = ("domain", "region", "usage_rights", "consent", "business_unit", "product_family")
 # Names and ids are full of digits; only what cannot be mistaken is looked for there.
@@ -43,7 +47,7 @@ def redact_metadata(
             found = detector.find(value, PATTERN_ENTITIES if field in _VOCABULARY else None)
             findings.extend(
                 {
-                    "segment": "meta",
+                    "segment": SEGMENT,
                     "source": "metadata",
                     "entity": finding.entity,
                     "score": finding.score,
@@ -99,22 +103,30 @@ def _date(value: str) -> str | None:
 
 
 def texts(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of redacted text that an item's metadata makes: one, or none."""
+    """Return the rows of redacted text that an item's metadata makes.
+
+    What describes it is one row; a `transcript` is cut into passages, whose times are not known.
+    """
+    if item["deleted"]:
+        return []
     parts = [item[key] for key in ("title", "description", "alt") if item[key]]
     parts += [", ".join(item["tags"])] if item["tags"] else []
-    if not parts or item["deleted"]:
-        return []
-    text = ". ".join(part.strip().rstrip(".") for part in parts) + "."
-    return [
-        {
-            "key": f"{item['item_id']}#meta",
-            "item_id": item["item_id"],
-            "batch": item["batch"],
-            "segment": "meta",
-            "source": "meta",
-            "text": text,
-            "text_hash": digest(text),
-            "model": "metadata",
-            "recipe": f"{version()}-{digest(text)}",
-        }
+    about = [". ".join(part.strip().rstrip(".") for part in parts) + "."] if parts else []
+    spoken = enumerate(split_text(item["transcript"] or ""))
+    return [_text(item, "", "meta", text) for text in about] + [
+        _text(item, f"@transcript-{number:03d}", "transcript", text) for number, text in spoken
     ]
+
+
+def _text(item: Mapping[str, Any], part: str, source: str, text: str) -> dict[str, Any]:
+    return {
+        "key": f"{item['item_id']}#{SEGMENT}{part}",
+        "item_id": item["item_id"],
+        "batch": item["batch"],
+        "segment": SEGMENT,
+        "source": source,
+        "text": text,
+        "text_hash": digest(text),
+        "model": "metadata",
+        "recipe": f"{version()}-{digest(text)}",
+    }

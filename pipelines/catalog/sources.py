@@ -7,7 +7,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.utils import get_protocol
@@ -21,6 +21,8 @@ class Found:
     """A file of a source. `fingerprint` changes whenever the file does, without reading it.
 
     `metadata` is `None` where it cannot be told, because a metadata file could not be read in full.
+    `subtitles` is the path of the file beside it that says what is spoken in it; the fingerprint
+    covers that too.
     """
 
     uri: str
@@ -29,6 +31,7 @@ class Found:
     size: int
     fingerprint: str
     metadata: Mapping[str, Any] | None
+    subtitles: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Source:
         self.root = root.rstrip("/") or "/"
         # Asked once, since a file system takes its time to tell it for each of many files.
         self._protocol = self.files.unstrip_protocol(self.root).removesuffix(self.root)
-        self.url = self._uri(self.root)
+        self.url = self.uri(self.root)
 
     def require(self) -> "Source":
         """Return this source, or raise FileNotFoundError where there is nothing at its URL."""
@@ -70,6 +73,14 @@ class Source:
     def read(self, path: str) -> bytes:
         """Read a whole file of this source."""
         return self.files.cat_file(path)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file of this source for reading where one wants."""
+        return self.files.open(path, "rb")
+
+    def uri(self, path: str) -> str:
+        """Return the printable URI of a path of this source."""
+        return _printable(self._protocol + path)
 
     def scan(self, exclude: str = "") -> tuple[list[Found], list[Problem]]:
         """List every file below the root in stable order, with what could not be read.
@@ -94,12 +105,23 @@ class Source:
             metadata |= rows
             if not complete:
                 doubtful.append(f"{folder.rstrip('/')}/")
+            subtitles = {_stem(name): name for name in sorted(files) if _is_subtitles(name)}
             for name, info in files.items():
-                if not _is_sidecar(name):
-                    self._add(info, described, found, problems)
+                if name not in METADATA_FILES and not _is_subtitles(name):
+                    beside = files.get(subtitles.get(_stem(name), ""))
+                    self._add(info, described, beside, found, problems)
+            orphans = subtitles.keys() - {_stem(n) for n in files if not _is_subtitles(n)}
+            problems.extend(
+                Problem(
+                    self.uri(files[subtitles[stem]]["name"]),
+                    "subtitles, but no sound or video of the same name is beside them",
+                    True,
+                )
+                for stem in sorted(orphans)
+            )
         paths = {file.path for file in found}
         problems.extend(
-            Problem(self._uri(path), "metadata names this file, but it is not there", True)
+            Problem(self.uri(path), "metadata names this file, but it is not there", True)
             for path in sorted(metadata.keys() - paths)
         )
         return sorted(found, key=lambda file: file.uri), problems
@@ -107,10 +129,7 @@ class Source:
     @property
     def folder_url(self) -> str:
         """URL of the scanned folder; of a single file, that of its folder."""
-        return self._uri(self.root)
-
-    def _uri(self, path: str) -> str:
-        return _printable(self._protocol + path)
+        return self.uri(self.root)
 
     def _folders(
         self, problems: list[Problem], exclude: str | None
@@ -130,7 +149,7 @@ class Source:
                 listing = self.files.ls(folder, detail=True)
             except OSError as error:
                 reason = f"the folder cannot be read: {_why(error)}"
-                problems.append(Problem(self._uri(folder), reason, False))
+                problems.append(Problem(self.uri(folder), reason, False))
                 continue
             files = {}
             for info in listing:
@@ -154,7 +173,7 @@ class Source:
             if name not in files:
                 continue
             path = files[name]["name"]
-            uri = self._uri(path)
+            uri = self.uri(path)
             try:
                 text = self.read(path).decode("utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
@@ -169,6 +188,7 @@ class Source:
         self,
         info: Mapping[str, Any],
         described: Callable[[str], dict[str, Any] | None],
+        subtitles: Mapping[str, Any] | None,
         found: list[Found],
         problems: list[Problem],
     ) -> None:
@@ -195,7 +215,11 @@ class Source:
         else:
             name = path.removeprefix(self.root).lstrip("/")
             size = int(info.get("size") or 0)
-            found.append(Found(uri, path, name, size, _fingerprint(info), described(path)))
+            known_by = _fingerprint(info)
+            if subtitles:
+                known_by += f"|{_fingerprint(subtitles)}"
+            beside = subtitles["name"] if subtitles else None
+            found.append(Found(uri, path, name, size, known_by, described(path), beside))
 
 
 # What a file system tells of a file that changes with its bytes; `created` is ctime on a disk,
@@ -207,8 +231,12 @@ def _fingerprint(info: Mapping[str, Any]) -> str:
     return ":".join(str(info[key]) for key in _STAMPS if info.get(key) is not None)
 
 
-def _is_sidecar(name: str) -> bool:
-    return name in METADATA_FILES or posixpath.splitext(name)[1].lower() in _SUBTITLES
+def _is_subtitles(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in _SUBTITLES
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
 
 
 def _printable(text: str) -> str:

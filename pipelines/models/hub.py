@@ -48,7 +48,7 @@ class OpenClipEncoder:
             name=model_name,
             revision="local" if Path(pretrained).is_file() else pretrained,
             weights=weights_hash(self._model),
-            preprocessing=_canonical(
+            preprocessing=canonical(
                 {
                     "image": open_clip.get_model_preprocess_cfg(self._model),
                     "tokenizer": type(self._tokenizer).__name__,
@@ -105,10 +105,10 @@ class SentenceTransformerEncoder:
             if hasattr(module, "get_config_dict")
         }
         self.identity = Identity(
-            name=_public_name(name_or_path),
-            revision=_commit(self._model, revision),
+            name=public_name(name_or_path),
+            revision=commit(self._model, revision),
             weights=weights_hash(self._model),
-            preprocessing=_canonical({"tokens": self._model.max_seq_length, "modules": modules}),
+            preprocessing=canonical({"tokens": self._model.max_seq_length, "modules": modules}),
             dimension=self._model.get_embedding_dimension() or 0,
             dtype="float32",
         )
@@ -147,10 +147,10 @@ class BlipCaptioner:
             )
             self._model.to(self._device).eval()
         self.identity = Identity(
-            name=_public_name(name_or_path),
-            revision=_commit(self._model, revision),
+            name=public_name(name_or_path),
+            revision=commit(self._model, revision),
             weights=weights_hash(self._model),
-            preprocessing=_canonical(
+            preprocessing=canonical(
                 {
                     "image": self._processor.image_processor.to_dict(),
                     "decoding": f"greedy, at most {CAPTION_TOKENS} tokens",
@@ -244,18 +244,20 @@ def sentence_vectors(model: "SentenceTransformer", texts: Sequence[str]) -> np.n
     return model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
 
 
-def _public_name(name_or_path: str) -> str:
+def public_name(name_or_path: str) -> str:
     """A folder's own name, so that an identity is the same on every machine; else the hub's."""
     path = Path(name_or_path)
     return path.resolve().name if path.exists() else name_or_path
 
 
-def _commit(model: "torch.nn.Module", revision: str | None) -> str:
+def commit(model: "torch.nn.Module", revision: str | None) -> str:
+    """Return the hub's commit that a model was loaded from, else the revision that was asked."""
     for module in model.modules():
-        if commit := getattr(getattr(module, "config", None), "_commit_hash", None):
-            return commit
+        if found := getattr(getattr(module, "config", None), "_commit_hash", None):
+            return found
     return revision or "local"
 
 
-def _canonical(parameters: dict[str, Any]) -> str:
+def canonical(parameters: dict[str, Any]) -> str:
+    """Write parameters so that equal ones are equal texts."""
     return json.dumps(parameters, sort_keys=True, default=str)

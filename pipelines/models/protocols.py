@@ -87,3 +87,90 @@ class Captioner(Protocol):
     def caption_prepared(self, prepared: Sequence[Any]) -> list[str]:
         """Return one caption per image, deterministic for the same input."""
         ...
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """One recognised word, or several where times are known only for a phrase.
+
+    Times are in seconds; `confidence` is 0..1, `None` where it is not known.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was recognised in one utterance, its times counted from its beginning.
+
+    `language` is an ISO 639-1 code such as `en`, `None` where it is not known.
+    """
+
+    words: tuple[SpokenWord, ...]
+    language: str | None = None
+
+
+class Recognizer(Protocol):
+    """Speech to words."""
+
+    identity: Identity
+
+    def recognise(self, utterances: Sequence[np.ndarray]) -> list[Heard]:
+        """Recognise utterances, each int16 (samples,) at 16 kHz mono and at most 30 s long.
+
+        Safe to call from several threads at once.
+        """
+        ...
+
+
+class SoundEncoder(Protocol):
+    """Sound to vectors. `prepare` is apart so that it can run in other threads."""
+
+    identity: Identity
+
+    def prepare(self, samples: np.ndarray) -> Any:
+        """Turn int16 (samples,) at 16 kHz mono into the model's input for one piece of sound."""
+        ...
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Return float32 (len(prepared), dimension), rows of unit length."""
+        ...
+
+
+class ClipEncoder(Protocol):
+    """Sequences of pictures, in the order of time, and text to vectors of one space."""
+
+    identity: Identity
+
+    def prepare(self, pictures: Sequence[Image.Image]) -> Any:
+        """Turn the RGB keyframes of one clip into the model's input for that clip."""
+        ...
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
+        """Return float32 (len(prepared), dimension), rows of unit length."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode queries into the clips' space: float32 (len(texts), dimension), unit rows."""
+        ...
+
+
+class SoundTagger(Protocol):
+    """Sound to the names of what is heard in it."""
+
+    identity: Identity
+
+    def prepare(self, samples: np.ndarray) -> Any:
+        """Turn int16 (samples,) at 16 kHz mono into the model's input for one piece of sound."""
+        ...
+
+    def tag_prepared(self, prepared: Sequence[Any]) -> list[list[tuple[str, float]]]:
+        """Return the names that are heard in each piece with probabilities, surest first."""
+        ...
+
+
+ChannelEncoder = TextEncoder | ImageEncoder | SoundEncoder | ClipEncoder
+"""What a channel may be embedded with."""

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipelines.channels import CHANNELS, Channel
+from pipelines.channels import CHANNELS, Channel, Encoder
 from pipelines.errors import MediadexError
 from pipelines.models import factory
-from pipelines.models.protocols import Captioner, ImageEncoder, ModelChoice, TextEncoder
+from pipelines.models.protocols import (
+    Captioner,
+    ChannelEncoder,
+    ModelChoice,
+    Recognizer,
+    SoundTagger,
+)
+from pipelines.models.voice import VoiceActivity
 from pipelines.privacy.pii import ENTITIES, Detector
 from pipelines.reading.ocr import TesseractReader
 from pipelines.settings import Settings
@@ -16,8 +23,9 @@ from pipelines.settings import Settings
 class ModelSuite:
     """Specs of the chosen models; each is loaded when first needed and then shared.
 
-    `channels` names encoders of single channels, where they differ from `text` and `image`;
-    without `entities` all known kinds of personal data are masked.
+    `channels` names encoders of single channels, where they differ from `text`, `image` and
+    `sound`; without `entities` all known kinds of personal data are masked; without `tags` no sound
+    is named.
     """
 
     text: str = "builtin"
@@ -26,6 +34,10 @@ class ModelSuite:
     ocr_languages: str = "eng"
     channels: Mapping[str, str] = field(default_factory=dict)
     entities: tuple[str, ...] = ()
+    speech: str = "builtin"
+    vocabulary: tuple[str, ...] = ()
+    sound: str = "builtin"
+    tags: str = ""
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.channels.keys() - CHANNELS.keys()):
@@ -47,6 +59,10 @@ class ModelSuite:
             settings.ocr_languages,
             settings.channel_encoders,
             settings.pii_entities,
+            settings.recognizer,
+            settings.vocabulary,
+            settings.sound_encoder,
+            settings.sound_tagger,
         )
 
     def with_encoders(self, specs: Mapping[str, str]) -> "ModelSuite":
@@ -54,16 +70,18 @@ class ModelSuite:
         return replace(self, channels={**self.channels, **specs})
 
     def spec(self, channel: Channel) -> str:
-        """Return the spec of a channel's encoder."""
-        return self.channels.get(
-            channel.name, self.image if channel.encoder == "image" else self.text
-        )
+        """Return the spec of a channel's encoder; one of clips is built over the image encoder."""
+        specs: dict[Encoder, str] = {
+            "text": self.text,
+            "image": self.image,
+            "sound": self.sound,
+            "clip": self.image,
+        }
+        return self.channels.get(channel.name, specs[channel.encoder])
 
-    def encoder(self, channel: Channel) -> TextEncoder | ImageEncoder:
+    def encoder(self, channel: Channel) -> ChannelEncoder:
         """Return the encoder of a channel."""
-        if channel.encoder == "image":
-            return factory.image_encoder(self.spec(channel))
-        return factory.text_encoder(self.spec(channel))
+        return factory.channel_encoder(channel.encoder, self.spec(channel))
 
     def encoders(self) -> dict[str, ModelChoice]:
         """Return spec and identity of every channel's encoder."""
@@ -75,6 +93,18 @@ class ModelSuite:
     def captioner(self) -> Captioner:
         """Return the caption model."""
         return factory.captioner(self.caption)
+
+    def recognizer(self, workers: int) -> Recognizer:
+        """Return the speech recognizer; the built-in one may use that many processes."""
+        return factory.recognizer(self.speech, self.vocabulary, workers)
+
+    def voice(self) -> VoiceActivity:
+        """Return the model that finds speech in sound."""
+        return factory.voice_activity()
+
+    def tagger(self) -> SoundTagger | None:
+        """Return the model that names sounds, if one is chosen."""
+        return factory.sound_tagger(self.tags) if self.tags else None
 
     def reader(self) -> TesseractReader:
         """Return the OCR engine."""

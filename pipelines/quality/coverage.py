@@ -1,21 +1,42 @@
 """Which items should be found in which channel, and what share of them is."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.channels import CHANNELS, Channel
 from pipelines.outcomes import REFUSED
+from pipelines.pipeline import AFTER
 from pipelines.releases.candidate import at_version
 from pipelines.releases.manifest import Manifest
+from pipelines.steps.embed import EmbedStep
+from pipelines.steps.inputs import SEGMENT_KINDS
+from pipelines.steps.items import ItemStep
+from pipelines.steps.keyframes import KeyframeStep
+from pipelines.steps.redact import RedactStep
+from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
 
-REDACTED = "redacted_media"
 COVERAGE = pa.schema([("name", pa.string()), ("items", pa.int64()), ("share", pa.float64())])
-_PICTURES = ("image", "document")
+
+_STEPS: dict[str, type[ItemStep]] = {
+    step.name: step for step in (RedactStep, KeyframeStep, TranscriptStep)
+}
+# The items that each reading step reads, and the kinds that each encoder sees.
+_READ = {
+    "redacted_media": "kind IN ('image', 'document', 'text')",
+    "keyframes": "kind = 'video'",
+    "transcripts": "array_has(modalities, 'sound')",
+}
+_SEEN = {
+    "image": "kind <> 'text'",
+    "sound": _READ["transcripts"],
+    "clip": _READ["keyframes"],
+    "text": "true",
+}
 
 
 def coverage(store: Store, manifest: Manifest, at: dt.datetime | None = None) -> pa.Table:
@@ -24,22 +45,34 @@ def coverage(store: Store, manifest: Manifest, at: dt.datetime | None = None) ->
     What was refused for a reason is not expected; what failed is missing, even where an older row
     is still there. With `at`, only items that have not changed since that time are expected.
     """
-    live = _live(store, at)
-    alive = _without(live["item_id"], _outcomes(store, REFUSED, [REDACTED]))
-    pictures = live.filter(pc.is_in(live["kind"], value_set=pa.array(_PICTURES)))["item_id"]
-    failed = _outcomes(store, ["failed"], [REDACTED])
-    redacted = _without(store.segments.read(["item_id"])["item_id"], failed)
-    rows = [_row(REDACTED, alive, redacted)]
+    rows = []
+    for name, step in _STEPS.items():
+        expected = _without(_live(store, _READ[name], at), _outcomes(store, REFUSED, [name]))
+        failed = _outcomes(store, ["failed"], [name])
+        made = store.segments.read(["item_id"], step.own())["item_id"]
+        rows.append(_row(name, expected, _without(made, failed)))
     for name, channel in CHANNELS.items():
-        steps = _steps(channel)
-        failed = _outcomes(store, ["failed"], steps)
-        if (REDACTED in steps and channel.encoder == "image") or channel.after == "captions":
-            failed = _within(failed, pictures)
-        wanted = _both(_inputs(store, channel), failed)
+        steps = _before(EmbedStep.name_of(channel))
+        live = _live(store, _SEEN[_looks_at(channel)], at)
         refused = _outcomes(store, REFUSED, steps)
-        expected = _without(_within(alive, wanted), refused)
+        failed, wanted = _outcomes(store, ["failed"], steps), _inputs(store, channel)
+        # What failed would have had something to embed; of metadata that is known.
+        failed = _within(failed, wanted if "items" in channel.after else live)
+        wanted = _both(wanted, failed)
+        expected = _without(_within(live, wanted), refused)
         rows.append(_row(name, expected, _without(_found(store, manifest, name), failed)))
     return pa.Table.from_pylist(rows, COVERAGE)
+
+
+def _before(step: str) -> set[str]:
+    """Return a step and all on whose rows its own depend: where an item can fail on its way."""
+    return {step}.union(*(map(_before, AFTER.get(step, ()))))
+
+
+def _looks_at(channel: Channel) -> str:
+    """Return the kind of encoder that sees what a channel is about in the end."""
+    described = {"caption": "image", "story": "clip"}
+    return next((described[each] for each in channel.sources if each in described), channel.encoder)
 
 
 def _row(name: str, expected: pa.ChunkedArray, found: pa.ChunkedArray) -> dict[str, object]:
@@ -47,32 +80,26 @@ def _row(name: str, expected: pa.ChunkedArray, found: pa.ChunkedArray) -> dict[s
     return {"name": name, "items": len(expected), "share": share}
 
 
-def _live(store: Store, at: dt.datetime | None) -> pa.Table:
-    where = "NOT deleted"
+def _live(store: Store, which: str, at: dt.datetime | None) -> pa.ChunkedArray:
+    where = f"NOT deleted AND {which}"
     if at is not None:
         moment = f"TIMESTAMP {quoted(at.isoformat())}"
         where += f" AND (updated_at IS NULL OR updated_at <= {moment})"
-    return store.items.read(["item_id", "kind"], where)
-
-
-def _steps(channel: Channel) -> list[str]:
-    """Return the steps at which an item can fail to get into a channel."""
-    steps = [f"{channel.name}_embeddings", channel.after]
-    return [*steps, REDACTED] if channel.after == "captions" else steps
+    return store.items.read(["item_id"], where)["item_id"]
 
 
 def _inputs(store: Store, channel: Channel) -> pa.ChunkedArray:
     """Return the items that have something for a channel to embed."""
-    texts = equals_any("source", channel.sources)
-    if channel.sources != ("caption",) and channel.encoder == "text":
+    seen, texts = _looks_at(channel), equals_any("source", channel.sources)
+    if seen == "text":
         return store.texts.read(["item_id"], f"text <> '' AND {texts}")["item_id"]
-    pictures = store.segments.read(["item_id"], "derivative IS NOT NULL")["item_id"]
-    if channel.encoder == "image":
-        return pictures
-    return _without(pictures, store.texts.read(["item_id"], f"text = '' AND {texts}")["item_id"])
+    parts = store.segments.read(["item_id"], equals_any("kind", SEGMENT_KINDS[seen]))["item_id"]
+    if channel.encoder != "text":
+        return parts
+    return _without(parts, store.texts.read(["item_id"], f"text = '' AND {texts}")["item_id"])
 
 
-def _outcomes(store: Store, statuses: Sequence[str], steps: Sequence[str]) -> pa.ChunkedArray:
+def _outcomes(store: Store, statuses: Collection[str], steps: Collection[str]) -> pa.ChunkedArray:
     where = f"{equals_any('status', statuses)} AND {equals_any('step', steps)}"
     return store.outcomes.read(["item_id"], where)["item_id"]
 

@@ -1,20 +1,19 @@
 """The rows that expectations look at: no vectors, no words, and marks where tables must agree."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines.errors import ResidualFinding
+from pipelines.catalog.metadata import SEGMENT
 from pipelines.models.suite import ModelSuite
+from pipelines.outcomes import residual
 from pipelines.quality.coverage import COVERAGE
 from pipelines.quality.coverage import coverage as coverage_of
 from pipelines.releases.log import serving
 from pipelines.status import failed_share
 from pipelines.store import Store
-from pipelines.tables.facts import FactTable, equals_any, quoted
+from pipelines.tables.facts import FactTable
 from pipelines.tables.schemas import ITEMS
 from pipelines.tables.vectors import SearchTable
 
@@ -28,25 +27,24 @@ def items(store: Store) -> pa.Table:
     return FactTable(store.items.uri, stored, options).read(where="deleted = false")
 
 
-def segments(store: Store) -> pa.Table:
-    """Read segments, with a mark on those that should not be there."""
+def segments(store: Store, which: str) -> pa.Table:
+    """Read segments for which an SQL condition holds, marking those that should not be there."""
     columns = ["key", "item_id", "batch", "kind", "derivative", "thumbnail", "recipe"]
-    return _marked(store, store.segments.read(columns))
+    return _marked(store, store.segments.read(columns, which))
 
 
-def texts(store: Store, sources: Sequence[str]) -> pa.Table:
-    """Read the texts of some sources, with a mark on those that should not be there."""
-    columns = ["key", "item_id", "source", "text", "text_hash", "confidence", "recipe"]
-    return _marked(store, store.texts.read(columns, equals_any("source", sources)))
+def texts(store: Store, which: str) -> pa.Table:
+    """Read texts for which an SQL condition holds, marking those that should not be there."""
+    columns = ["key", "item_id", "segment", "source", "text", "text_hash", "confidence", "recipe"]
+    return _marked(store, store.texts.read(columns, which))
 
 
 def _marked(store: Store, table: pa.Table) -> pa.Table:
     """Mark what was made from items in which private data was still found after redaction."""
-    where = f"error = {quoted(ResidualFinding.__name__)}"
-    refused = store.outcomes.read(["item_id"], where)["item_id"].combine_chunks()
+    refused = pa.array(sorted(residual(store.outcomes)), pa.string())
     marks = pc.is_in(table["item_id"], value_set=refused)
-    if "source" in table.column_names:  # what stands beside an item is redacted on its own
-        marks = pc.and_(marks, pc.not_equal(table["source"], "meta"))
+    if "segment" in table.column_names:  # what stands beside an item is redacted on its own
+        marks = pc.and_(marks, pc.not_equal(table["segment"], SEGMENT))
     return table.append_column("refused", marks)
 
 

@@ -1,22 +1,32 @@
 """The list of what is inspected, and when an inspection would end as the last one did."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.catalog.metadata import SEGMENT
 from pipelines.channels import CHANNELS, Channel
 from pipelines.models.suite import ModelSuite
 from pipelines.quality import rows, suites
 from pipelines.recipes import digest
+from pipelines.steps.caption import CaptionStep
+from pipelines.steps.items import ItemStep
+from pipelines.steps.keyframes import KeyframeStep
+from pipelines.steps.redact import RedactStep
+from pipelines.steps.story import StoryStep
+from pipelines.steps.tag import SoundTagStep
+from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
+from pipelines.tables.facts import equals_any, quoted
 from pipelines.tables.vectors import SearchTable
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
 
-VERSION = "1"  # raise it when what is expected changes
+VERSION = "2"  # raise it when what is expected changes
 _FACTS = ("items", "segments", "texts", "outcomes")
 
 
@@ -51,16 +61,12 @@ def subjects() -> list[Subject]:
             lambda store, _: rows.items(store),
             lambda store, _: [store.items.version],
         ),
-        Subject(
-            "redacted_media",
-            "segments",
-            "Every picture and page has a redacted derivative; refused items have nothing.",
-            suites.segments_suite,
-            lambda store, _: rows.segments(store),
-            lambda store, _: [store.segments.version, store.outcomes.version],
+        _of_texts("items", f"segment = {quoted(SEGMENT)}"),
+        *chain.from_iterable(map(_of_reading, (RedactStep, KeyframeStep, TranscriptStep))),
+        *(
+            _of_texts(step.name, f"source = {quoted(step.source)}")
+            for step in (CaptionStep, SoundTagStep, StoryStep)
         ),
-        _of_texts("redacted_media", [name for name in suites.SOURCES if name != "caption"]),
-        _of_texts("captions", ["caption"]),
         *map(_of_channel, CHANNELS.values()),
         Subject(
             "passages",
@@ -93,13 +99,27 @@ def subjects() -> list[Subject]:
     ]
 
 
-def _of_texts(asset: str, sources: Sequence[str]) -> Subject:
+def _of_reading(step: type[ItemStep]) -> list[Subject]:
+    return [
+        Subject(
+            step.name,
+            "segments",
+            "Everything redacted has its derivative; refused items have nothing.",
+            suites.segments_suite,
+            lambda store, _: rows.segments(store, step.own()),
+            lambda store, _: [store.segments.version, store.outcomes.version],
+        ),
+        _of_texts(step.name, f"{step.own()} AND {equals_any('source', step.sources)}"),
+    ]
+
+
+def _of_texts(asset: str, which: str) -> Subject:
     return Subject(
         asset,
         "texts",
         "Texts are there, redacted, and of no item that was refused.",
         suites.texts_suite,
-        lambda store, _: rows.texts(store, sources),
+        lambda store, _: rows.texts(store, which),
         lambda store, _: [store.texts.version, store.outcomes.version],
     )
 

@@ -19,7 +19,8 @@ SOURCES = sorted(
     {*PASSAGE_SOURCES, *(source for channel in CHANNELS.values() for source in channel.sources)}
 )
 _KINDS = ("image", "document", "text", "audio", "video")
-_SEGMENT_KINDS = ("image", "page", "text")
+_PICTURES = ["image", "page", "keyframe"]
+_SEGMENT_KINDS = [*_PICTURES, "text", "sound"]
 # Apart from the detector and coarser than it: what it should never have let through.
 _PRIVATE = {
     "no social security number": r"(?:^|[^\w-])\d{3}-\d{2}-\d{4}(?:$|[^\w-])",
@@ -97,14 +98,17 @@ def segments_suite() -> "ExpectationSuite":
         "segments",
         *_key("key"),
         *_present("item_id", "batch", "recipe"),
-        gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=list(_SEGMENT_KINDS)),
+        gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=_SEGMENT_KINDS),
         *(
             gxe.ExpectColumnValuesToNotBeNull(
                 column=column,
-                row_condition=Column("kind").is_in(["image", "page"]),
-                description=f"every picture and page has a {column}",
+                row_condition=Column("kind").is_in(kinds),
+                description=f"every {what} has a {column}",
             )
-            for column in ("derivative", "thumbnail")
+            for column, kinds, what in (
+                ("derivative", [*_PICTURES, "sound"], "picture and piece of sound"),
+                ("thumbnail", _PICTURES, "picture"),
+            )
         ),
         _none_refused(),
     )

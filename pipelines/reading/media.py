@@ -14,9 +14,20 @@ from PIL import Image, ImageOps
 from pipelines.errors import BadInput
 from pipelines.settings import Settings
 
+# Sound and video that the library of signatures does not know; what they are, decoding will tell.
+_UNSIGNED = {
+    ".ac3": "audio/ac3",
+    ".au": "audio/basic",
+    ".caf": "audio/x-caf",
+    ".m2ts": "video/mp2t",
+    ".mts": "video/mp2t",
+    ".ts": "video/mp2t",
+    ".wv": "audio/x-wavpack",
+}
 _TEXT_SUFFIXES = {"", ".txt", ".text", ".md", ".markdown", ".rst"}
 _PDF_DPI = 200
-_SNIFF_BYTES = 8192
+SNIFF_BYTES = 8192
+"""So many first bytes are enough for `sniff`."""
 # pdfium keeps global state and is not safe to call from two threads.
 _PDFIUM = threading.Lock()
 
@@ -62,6 +73,8 @@ def sniff(head: bytes, name: str) -> MediaType:
     suffix = PurePosixPath(name).suffix.lower()
     promised = filetype.get_type(ext=suffix[1:]) is not None
     if not _looks_like_text(head):
+        if unsigned := _UNSIGNED.get(suffix):
+            return MediaType(unsigned.split("/")[0], unsigned)
         if promised:
             raise BadInput(f"the file is named {suffix}, but its bytes are not; it is corrupt")
         raise NotMedia("its bytes have no known signature")
@@ -231,11 +244,6 @@ def _pdf_pages(data: bytes, settings: Settings) -> Iterator[RawPage]:
     finally:
         with _PDFIUM:
             document.close()
-
-
-def read_head(data: bytes) -> bytes:
-    """Return the part of the bytes that `sniff` looks at."""
-    return data[:_SNIFF_BYTES]
 
 
 def as_jpeg(image: Image.Image, longest_side: int, quality: int) -> tuple[bytes, tuple[int, int]]:

@@ -8,9 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.errors import BadInput, ResidualFinding
+from pipelines import outcomes
+from pipelines.catalog.metadata import SEGMENT
+from pipelines.channels import CHANNELS
+from pipelines.errors import BadInput
 from pipelines.models.protocols import Identity
-from pipelines.quality.coverage import REDACTED, coverage
+from pipelines.quality.coverage import coverage
 from pipelines.releases.candidate import at_version
 from pipelines.releases.manifest import ChannelVersion, GateResult, Manifest, Verdict
 from pipelines.releases.policy import Policy, read_policy
@@ -81,9 +84,9 @@ def _differing(values: pa.Array, wanted: str) -> int:
 
 def residual(case: Case) -> GateResult:
     """Nothing is there of an item in which private data was still found after redaction."""
-    where = f"status = 'quarantined' AND error = {quoted(ResidualFinding.__name__)}"
-    refused = case.store.outcomes.read(["item_id"], where)["item_id"].combine_chunks()
-    found = {"texts": case.store.texts.read(["item_id"], "source <> 'meta'")["item_id"]}
+    refused = pa.array(sorted(outcomes.residual(case.store.outcomes)), pa.string())
+    read = f"segment <> {quoted(SEGMENT)}"
+    found = {"texts": case.store.texts.read(["item_id"], read)["item_id"]}
     for table, version in case.candidate.tables().items():
         opened = at_version(case.store, table, version)
         found[table] = opened.search().select(["item_id"]).to_arrow()["item_id"]
@@ -98,7 +101,7 @@ def residual(case: Case) -> GateResult:
         limit=0,
         detail=f"{items} refused items are still there: {listed}"
         if rows
-        else f"nothing is there of {len(refused.unique())} refused items",
+        else f"nothing is there of {len(refused)} refused items",
     )
 
 
@@ -106,7 +109,7 @@ def covered(case: Case) -> GateResult:
     """Of the items that should be found in a channel, enough are, in every channel."""
     minimum, few = case.policy.coverage.minimum, case.policy.coverage.few
     measured = coverage(case.store, case.candidate, case.candidate.created_at).to_pylist()
-    shares = {row["name"]: row for row in measured if row["name"] != REDACTED}
+    shares = {row["name"]: row for row in measured if row["name"] in CHANNELS}
     short = [
         f"{name} {100 * row['share']:.1f} % of {row['items']} items"
         for name, row in shares.items()

@@ -8,37 +8,44 @@ from typing import Any
 
 from pipelines.errors import BadInput
 from pipelines.releases.manifest import Manifest
-from pipelines.search.fusion import BM25
+from pipelines.search.expansion import expand
 from pipelines.search.hidden import Hidden
+from pipelines.search.media import Kind, Upload, with_upload
 from pipelines.search.metrics import mean_metrics, ranking_metrics
-from pipelines.search.searcher import Query, Searcher
-from pipelines.search.service import SearchService, View, read_image
+from pipelines.search.profiles import BM25
+from pipelines.search.query import Query
+from pipelines.search.searcher import Searcher
+from pipelines.search.service import SearchService, View
 from pipelines.settings import Settings
 from pipelines.store import Store
 
 _DEPTH = 100
+_KINDS: tuple[Kind, ...] = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A query with graded relevant items, by item id or file name."""
+    """A query with graded relevant items, by item id or file name; `files` are asked with too."""
 
     text: str | None
-    image: Path | None
+    files: Mapping[Kind, Path]
     relevant: Mapping[str, float]
     segment: str | None
 
 
 def read_queries(path: Path) -> list[Labelled]:
-    """Read JSON lines; image paths are relative to the file. Raises BadInput for a broken line."""
+    """Read JSON lines; paths of `image`, `audio` and `video` are relative to the file.
+
+    Raises BadInput for a broken line.
+    """
     labelled = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-            image = path.parent / row["image"] if row.get("image") else None
-            labelled.append(Labelled(row.get("query"), image, row["relevant"], row.get("segment")))
+            files = {kind: path.parent / row[kind] for kind in _KINDS if row.get(kind)}
+            labelled.append(Labelled(row.get("query"), files, row["relevant"], row.get("segment")))
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{path}, line {number}: {type(error).__name__} {error}") from error
     if not labelled:
@@ -69,8 +76,7 @@ async def _measure(
     rankings: dict[str, list[dict[str, float]]] = {"fused": []}
     for labelled in queries:
         relevant = _resolve(labelled, names)
-        image = read_image(labelled.image.read_bytes(), settings) if labelled.image else None
-        query = Query(labelled.text, image, _DEPTH)
+        query = _read(labelled, settings)
         for name, ranked in (await view.searcher.rankings(query, view.hidden)).items():
             rankings.setdefault(name, []).append(ranking_metrics(ranked, relevant))
     return {
@@ -82,6 +88,14 @@ async def _measure(
             for name, rows in sorted(rankings.items(), key=lambda e: e[0] == BM25)
         },
     }
+
+
+def _read(labelled: Labelled, settings: Settings) -> Query:
+    query = Query(labelled.text, k=_DEPTH)
+    for kind, path in labelled.files.items():
+        with path.open("rb") as file:
+            query = with_upload(query, Upload(file, path.name, kind), settings)
+    return expand(query, settings)
 
 
 def _item_names(store: Store) -> dict[str, str]:

@@ -25,8 +25,8 @@ _STRINGS = """item_id kind media_type title domain region usage_rights consent o
 
 COLUMNS: dict[str, Kind] = {
     **dict.fromkeys(_STRINGS.split(), "string"),
-    **dict.fromkeys(("width", "height", "size"), "number"),
-    "tags": "list",
+    **dict.fromkeys(("width", "height", "duration_s", "size"), "number"),
+    **dict.fromkeys(("tags", "modalities"), "list"),
 }
 
 _COMPARISONS = {"eq": "=", "neq": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -52,7 +52,7 @@ def compile_filter(expression: str) -> str:
     word, is a top-level key of the JSON column `extra`. A string literal matches only text there;
     a number or a boolean matches also where it is held as text. Allowed: = != <> < <= > >=, AND,
     OR, NOT, parentheses, [NOT] IN, BETWEEN, LIKE (backslash escapes), IS [NOT] NULL, and for
-    `tags` = != IN CONTAINS(tags, 'x'), all meaning membership.
+    `tags` and `modalities` = != IN CONTAINS(tags, 'x'), all meaning membership.
 
     As in SQL, comparing a missing value is neither true nor false, so rows without a region match
     neither `region != 'eu'` nor `NOT (region = 'eu')`.
@@ -147,7 +147,7 @@ def _leaf(node: "Expr") -> str:
             return f"({target} LIKE {literals[0]})"
         case key if key in _COMPARISONS:
             return f"({target} {_COMPARISONS[key]} {literals[0]})"
-    _refuse(f"CONTAINS is for `tags`, not for `{field.name}` (use LIKE '%part%')")
+    _refuse(f"CONTAINS is for `tags` and `modalities`, not for `{field.name}` (use LIKE '%part%')")
 
 
 def _field(node: "Expr") -> _Field:

@@ -3,11 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.channels import CHANNELS
-
-BM25 = "bm25"
-BM25_WEIGHT = 0.18
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -16,12 +11,6 @@ class Scored:
     item_id: str
     score: float
     channels: Mapping[str, float]
-
-
-def weights(channels: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Return the weight of every channel, BM25 included, overridden by the given ones."""
-    own = {name: channel.weight for name, channel in CHANNELS.items()} | {BM25: BM25_WEIGHT}
-    return own | dict(channels or {})
 
 
 def fuse(evidence: Mapping[str, Mapping[str, float]], shares: Mapping[str, float]) -> list[Scored]:

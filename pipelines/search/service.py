@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from pipelines.errors import BadInput, MediadexError
 from pipelines.progress import LOGGER
-from pipelines.reading.media import decode_pages
 from pipelines.releases.log import require
+from pipelines.search.answers import as_document
+from pipelines.search.expansion import expand
 from pipelines.search.hidden import Hidden
-from pipelines.search.searcher import Answer, Query, Searcher
+from pipelines.search.media import Upload, with_upload
+from pipelines.search.query import Query
+from pipelines.search.ranking import Answer
+from pipelines.search.searcher import Searcher
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -35,6 +36,7 @@ class SearchService:
     Queries look at the log at most every half second. While another release is opened and warmed,
     the last one goes on answering, except after a pause: then a query waits, so that no answer
     comes from a release that was replaced seconds ago. The ledger is looked at by every query.
+    Speech is recognised in `listeners` processes, with none in this one, which halts it meanwhile.
     """
 
     def __init__(
@@ -42,8 +44,11 @@ class SearchService:
         store: Store,
         settings: Settings,
         expired: Callable[[], Sequence[str]] | None = None,
+        listeners: int = 0,
     ):
         self._store = store
+        self._settings = settings
+        self._listeners = listeners
         self._hidden = Hidden(store, settings, expired)
         self._seen: int | None = None
         self._searcher: Searcher | None = None
@@ -65,14 +70,21 @@ class SearchService:
         assert self._searcher is not None  # the first poll was awaited, and raises without one
         return View(self._searcher, self._hidden.condition)
 
-    async def search(
-        self, text: str | None, image: Image.Image | None, k: int, where: str | None
-    ) -> dict[str, Any]:
-        """Answer in the form of the public contract. Raises BadInput when nothing is asked."""
-        if not (text and text.strip()) and image is None:
-            raise BadInput("give a text, an image, or both")
-        query = Query(text, image, k, where)
+    async def search(self, query: Query, uploads: Sequence[Upload] = ()) -> dict[str, Any]:
+        """Answer a query, with what the uploaded files hold, in the form of the public contract.
+
+        Raises BadInput, with the reasons, when nothing is left to ask with.
+        """
+        query = await asyncio.to_thread(self._understood, query, uploads)
         return as_document(await self._ask(lambda view: view.searcher.search(query, view.hidden)))
+
+    def _understood(self, query: Query, uploads: Sequence[Upload]) -> Query:
+        for upload in uploads:
+            query = with_upload(query, upload, self._settings)
+        if query.is_empty:
+            reasons = "; ".join(each.reason for each in query.degraded)
+            raise BadInput(reasons or "give a text, an image, a sound or a film to search by")
+        return expand(query, self._settings, self._listeners)
 
     async def _ask(self, ask: Callable[[View], Awaitable[Answer]]) -> Answer:
         """Ask; when the table versions vanished meanwhile, once more on what replaced them."""
@@ -110,29 +122,3 @@ class SearchService:
                 await searcher.warm()
                 self._searcher = searcher
             self._seen = version
-
-
-def as_document(answer: Answer) -> dict[str, Any]:
-    """Write an answer as the JSON document that applications get."""
-    results = []
-    for entry in answer.ranked:
-        place = answer.places[entry.item_id]
-        part = place["segment"] if place["segment"] not in {"image", "meta"} else None
-        results.append(
-            {
-                "item_id": entry.item_id,
-                "uri": place["uri"],
-                "title": place["title"],
-                "kind": place["kind"],
-                "score": entry.score,
-                "channels": dict(entry.channels),
-                "segment": part
-                and {name: place[name] for name in ("segment", "page", "start_s", "end_s")},
-            }
-        )
-    return {"query_id": uuid.uuid4().hex, "release": answer.release, "results": results}
-
-
-def read_image(data: bytes, settings: Settings) -> Image.Image:
-    """Decode a query image within the bounds of the settings; raises BadInput."""
-    return next(decode_pages(data, "image", settings)).image

@@ -9,12 +9,13 @@ import pyarrow as pa
 from pipelines.attributes import read_attributes
 from pipelines.channels import PASSAGE_SOURCES, Channel
 from pipelines.models.batching import encode_in_batches, ensure_width
-from pipelines.models.protocols import ImageEncoder, TextEncoder
+from pipelines.models.protocols import ChannelEncoder
 from pipelines.settings import Settings
-from pipelines.steps.caption import derivatives, open_blob, segments_of
-from pipelines.steps.runner import EXISTING, WANTED, Input, within
+from pipelines.steps import inputs
+from pipelines.steps.inputs import Inputs, Texts, inputs_of_channel
+from pipelines.steps.runner import EXISTING, Input, within
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any, narrowed, quoted, select
+from pipelines.tables.facts import narrowed, quoted
 from pipelines.tables.vectors import SearchTable
 from pipelines.versions import step_version
 
@@ -23,11 +24,13 @@ class _SearchStep:
     """What is common to rows in LanceDB: keyed, with copied attributes."""
 
     loads_ahead = True
+    together: int | None = None
     bounds = ""
     accelerated: bool
     name: str
     store: Store
     table: SearchTable
+    inputs: Inputs
 
     def state(self) -> tuple[str, int | None]:
         """Return name and version of the table."""
@@ -44,15 +47,12 @@ class _SearchStep:
         items = f"batch = {quoted(batch)} AND {narrowed('item_id', set(rows.values()))}"
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(read_attributes, self.store, items)
-            sources, attributes = self._sources(batch, rows.keys()), reading.result()
+            sources, attributes = self.inputs.rows(self.store, batch, rows.keys()), reading.result()
         return {
             source["key"]: (source, attributes[source["item_id"]])
             for source in sources
             if source["item_id"] in attributes
         }
-
-    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
-        raise NotImplementedError
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete rows."""
@@ -83,13 +83,14 @@ class EmbedStep(_SearchStep):
         self,
         channel: Channel,
         store: Store,
-        encoder: TextEncoder | ImageEncoder,
+        encoder: ChannelEncoder,
         settings: Settings,
     ):
         self.name = self.name_of(channel)
         self.channel = channel
         self.store = store
         self.table = store.channel(channel.name, encoder.identity)
+        self.inputs = inputs_of_channel(channel)
         self._encoder = encoder
         self._settings = settings
 
@@ -109,30 +110,17 @@ class EmbedStep(_SearchStep):
         return step_version("embeddings", CODE, self._encoder.identity)
 
     def wanted(self, batches: Collection[str] | None) -> pa.Table:
-        """Return one row per derivative or redacted text of the channel."""
-        if self.channel.encoder == "image":
-            return derivatives(self.store, self.version, batches)
-        return _texts(self.store, self.version, self.channel.sources, batches)
-
-    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
-        if self.channel.encoder == "image":
-            return segments_of(self.store, batch, keys)
-        return _texts_of(self.store, batch, keys)
+        """Return one row for each of the channel's inputs."""
+        return self.inputs.wanted(self.store, self.version, batches)
 
     def load(self, work: Input) -> Any:
-        """Decode a derivative into the model's input; texts are there already."""
-        segment, _ = work.payload
-        if self.channel.encoder == "image":
-            return self._encoder.prepare(open_blob(self.store, segment["derivative"]))  # type: ignore[union-attr]
-        return segment["text"]
+        """Read one input as the encoder takes it."""
+        return self.inputs.load(self.store, work.payload[0], self._encoder)
 
     def compute(self, group: Sequence[Input], loaded: Sequence[Any]) -> Any:
         """Encode a group: float32 (rows, dimension)."""
-        encode = (
-            self._encoder.encode_prepared  # type: ignore[union-attr]
-            if self.channel.encoder == "image"
-            else self._encoder.encode_texts
-        )
+        encoder: Any = self._encoder
+        encode = encoder.encode_texts if self.channel.encoder == "text" else encoder.encode_prepared
         vectors = encode_in_batches(encode, loaded, self._settings.encode_rows)
         ensure_width(vectors, self._encoder.identity)
         return vectors
@@ -166,6 +154,7 @@ class PassageStep(_SearchStep):
     def __init__(self, store: Store):
         self.store = store
         self.table = store.passages
+        self.inputs = Texts(PASSAGE_SOURCES)
 
     @property
     def version(self) -> str:
@@ -174,10 +163,7 @@ class PassageStep(_SearchStep):
 
     def wanted(self, batches: Collection[str] | None) -> pa.Table:
         """Return one row per redacted text."""
-        return _texts(self.store, self.version, PASSAGE_SOURCES, batches)
-
-    def _sources(self, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
-        return _texts_of(self.store, batch, keys)
+        return self.inputs.wanted(self.store, self.version, batches)
 
     def load(self, work: Input) -> Any:
         """Return the text."""
@@ -201,32 +187,6 @@ class PassageStep(_SearchStep):
         self.commit(unchanged, [self.load(work) for work in unchanged])
 
 
-def _texts(
-    store: Store, version: str, sources: Sequence[str], batches: Collection[str] | None
-) -> pa.Table:
-    """Return one wanted row for each text of some sources (`WANTED`).
-
-    An item without segments did not pass redaction: not even its metadata may be found.
-    """
-    return select(
-        f"SELECT t.key, t.item_id, t.batch, '{version}-' || t.text_hash AS recipe,"
-        " i.attributes_hash FROM texts t JOIN items i ON t.item_id = i.item_id"
-        f" WHERE NOT i.deleted AND t.text <> '' AND {equals_any('t.source', sources)}"
-        f" AND {within(batches, 't.batch')} AND {within(batches, 'i.batch')}"
-        f" AND t.item_id IN (SELECT item_id FROM segments WHERE {within(batches)})",
-        WANTED,
-        texts=store.texts,
-        items=store.items,
-        segments=store.segments,
-    )
-
-
-def _texts_of(store: Store, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
-    columns = ["key", "item_id", "segment", "source", "text", "page", "start_s", "end_s"]
-    where = f"batch = {quoted(batch)} AND {narrowed('key', keys)}"
-    return [row for row in store.texts.rows(columns, where) if row["key"] in keys]
-
-
-CODE = (EmbedStep.load, EmbedStep.compute, open_blob)
+CODE = (EmbedStep.load, EmbedStep.compute, *inputs.CODE)
 """The code that decides a vector, beside the encoder."""
 PASSAGE_CODE = (PassageStep.load, PassageStep.compute)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -17,8 +17,11 @@ from pipelines.catalog.sources import Found, Problem, Source
 from pipelines.errors import BadInput
 from pipelines.ledger import Barred, barred
 from pipelines.privacy.pii import Detector
-from pipelines.reading.media import NotMedia, image_size, perceptual_hash, read_head, sniff
-from pipelines.recipes import digest, digest_json
+from pipelines.reading.fingerprint import fingerprint
+from pipelines.reading.media import SNIFF_BYTES, NotMedia, image_size, perceptual_hash, sniff
+from pipelines.reading.sound import decode_sound
+from pipelines.reading.streams import probe
+from pipelines.recipes import digest, digest_file, digest_json
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted, select
@@ -256,13 +259,35 @@ class _Scan:
 
 
 def _read(source: Source, file: Found, settings: Settings) -> dict[str, Any]:
-    """Read a file and return what the catalog keeps of its bytes."""
-    if file.size > settings.max_bytes:
-        raise BadInput(f"{file.size:,} bytes, more than max_bytes = {settings.max_bytes:,}")
-    data = source.read(file.path)
-    media = sniff(read_head(data), file.file_name)
+    """Read a file and return what the catalog keeps of its bytes.
+
+    Sound and video are read block by block, since they may not fit into memory.
+    """
+    with source.open(file.path) as stream:
+        head = stream.read(SNIFF_BYTES)
+        media = sniff(head, file.file_name)
+        streams = media.kind in {"audio", "video"}
+        bound, most = (
+            ("max_stream_bytes", settings.max_stream_bytes)
+            if streams
+            else ("max_bytes", settings.max_bytes)
+        )
+        if file.size > most:
+            raise BadInput(f"{file.size:,} bytes, more than {bound} = {most:,}")
+        if streams:
+            return (
+                _NOTHING
+                | _streams(stream, settings)
+                | _subtitles(source, file)
+                | {
+                    "media_type": media.mime,
+                    "content_hash": digest_file(stream),
+                    "size": file.size,
+                }
+            )
+        data = head + stream.read()
     width, height = (image_size(data) if media.kind == "image" else None) or (None, None)
-    return {
+    return _NOTHING | {
         "kind": media.kind,
         "media_type": media.mime,
         "content_hash": digest(data),
@@ -270,6 +295,45 @@ def _read(source: Source, file: Found, settings: Settings) -> dict[str, Any]:
         "size": len(data),
         "width": width,
         "height": height,
+        "modalities": ["text"] if media.kind == "text" else ["pictures"],
+    }
+
+
+# What is noted of a file's bytes where it applies; the next bytes of the file may be of other kind.
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    (
+        *("perceptual_hash", "sound_hash", "subtitles", "subtitles_hash"),
+        *("width", "height", "duration_s", "modalities"),
+    )
+)
+
+
+def _streams(stream: BinaryIO, settings: Settings) -> dict[str, Any]:
+    """Return what sound or video consists of. Whether it is the one or the other, it tells."""
+    found = probe(stream, settings)
+    return {
+        "kind": found.kind,
+        "sound_hash": _sound_hash(stream, settings) if found.sound else None,
+        "width": found.width,
+        "height": found.height,
+        "duration_s": found.duration_s,
+        "modalities": found.modalities,
+    }
+
+
+def _sound_hash(stream: BinaryIO, settings: Settings) -> str | None:
+    try:
+        return fingerprint(decode_sound(stream, settings))
+    except BadInput:
+        return None  # transcribing will say what is wrong with it
+
+
+def _subtitles(source: Source, file: Found) -> dict[str, Any]:
+    if file.subtitles is None:
+        return {}
+    return {
+        "subtitles": source.uri(file.subtitles),
+        "subtitles_hash": digest(source.read(file.subtitles)),
     }
 
 
@@ -292,5 +356,5 @@ def _unreadable(problem: Problem, source: Source, detector: Detector) -> dict[st
     )
 
 
-CODE = (_read, sniff, image_size)
+CODE = (_read, _streams, _subtitles, sniff, image_size, probe)
 """The code that decides whether a file becomes an item."""

@@ -60,6 +60,9 @@ class Step(Protocol):
     # Whether loading is cheap enough to do for the next group while this one is computed. Where
     # loading is the expensive part, a kill would otherwise lose two groups.
     loads_ahead: bool
+    # How many rows are committed together at most, where these are large; None leaves it to the
+    # settings.
+    together: int | None
     # Whether its model works on a GPU where there is one.
     accelerated: bool
     # Limits that decide whether work is done at all: when they change, what was refused is tried
@@ -145,7 +148,10 @@ class Plan:
 
 @dataclass
 class Report:
-    """What a step did. `failures` holds the outcome rows of this run that are not ok."""
+    """What a step did. `failures` holds the outcome rows of this run that are not ok.
+
+    `media_s` is how long the sound and film that was worked on lasts, in seconds.
+    """
 
     encoded: int = 0
     refreshed: int = 0
@@ -155,6 +161,7 @@ class Report:
     refused: int = 0
     seconds: float = 0.0
     characters: int = 0
+    media_s: float = 0.0
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -317,6 +324,7 @@ def _work(
         keys.update(entry.key for entry in made)
         report.encoded += len(made)
         report.characters += sum(len(each) for each in loaded if isinstance(each, str))
+        report.media_s += sum(getattr(each, "media_s", 0.0) for each in loaded)
         report.failures += failures
         done += len(made) + len(failures)
         progress(done, len(todo))
@@ -328,7 +336,7 @@ def _groups(
     step: Step, todo: Sequence[Input], settings: Settings
 ) -> Iterator[tuple[list[Input], list[Any], list[tuple[Input, Exception]]]]:
     """Load ahead in threads; yield groups of what loaded, with the errors of what did not."""
-    size = settings.group_items
+    size = min(settings.group_items, step.together or settings.group_items)
     with ThreadPoolExecutor(settings.workers) as pool:
         waiting: deque[tuple[Input, Future[Any]]] = deque()
         queue = iter(todo)

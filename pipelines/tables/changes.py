@@ -8,8 +8,24 @@ import pyarrow as pa
 
 from pipelines.attributes import attributes_of
 from pipelines.store import Store
-from pipelines.tables.columns import drop_columns, rewrite, stored
+from pipelines.tables.columns import (
+    add_columns,
+    add_searched,
+    drop_columns,
+    drop_searched,
+    rewrite,
+    stored,
+)
 
+_ATTRIBUTES_OF_MEDIA = (
+    pa.field("duration_s", pa.float64()),
+    pa.field("modalities", pa.list_(pa.string())),
+)
+_OF_MEDIA = (
+    *(pa.field(name, pa.string()) for name in ("sound_hash", "subtitles", "subtitles_hash")),
+    *_ATTRIBUTES_OF_MEDIA,
+)
+_LANGUAGE = pa.field("language", pa.string())
 _OUTCOMES_UP = """
 SELECT *, CASE WHEN status = 'failed' THEN updated_at END AS next_try
 FROM facts WHERE status <> 'ok'
@@ -74,3 +90,34 @@ def truth_down(store: Store) -> None:
     if releases is not None and "sequence" in releases.names:
         old = pa.schema([releases.field(name) for name in ("release", "created_at", "manifest")])
         rewrite(store.releases, _RELEASES_DOWN, old)
+
+
+def media_up(store: Store) -> None:
+    """Items know how long they are, what they consist of and their subtitles.
+
+    Rewrites the table of items: sound and video that are registered already lose what their files
+    were known by, so that the next scan reads them.
+    """
+    items = stored(store.items)
+    if items is not None and "modalities" not in items.names:
+        rewrite(store.items, "SELECT * FROM facts", pa.schema([*items, *_OF_MEDIA]), _unread)
+    add_columns(store.texts, _LANGUAGE)
+    for name in store.database.list_tables(limit=10_000).tables:
+        add_searched(store.database.open_table(name), *_ATTRIBUTES_OF_MEDIA)
+
+
+def _unread(batch: pa.RecordBatch) -> pa.RecordBatch:
+    rows = batch.to_pylist()
+    for row in rows:
+        if row["kind"] in {"audio", "video"}:
+            row["origins"] = [origin | {"fingerprint": ""} for origin in row["origins"] or []]
+    return pa.RecordBatch.from_pylist(rows, pa.schema([*batch.schema, *_OF_MEDIA]))
+
+
+def media_down(store: Store) -> None:
+    """Take the columns away; rows that were made of sound and video go at the next index."""
+    drop_columns(store.items, [field.name for field in _OF_MEDIA])
+    drop_columns(store.texts, [_LANGUAGE.name])
+    for name in store.database.list_tables(limit=10_000).tables:
+        names = [field.name for field in _ATTRIBUTES_OF_MEDIA]
+        drop_searched(store.database.open_table(name), names)

@@ -81,14 +81,12 @@ def rewrite(
     )
 
 
-def add_searched(table: Any, columns: Mapping[str, str]) -> None:
-    """Add columns to a LanceDB table, each computed by a SQL expression, where they are absent.
+def add_searched(table: Any, *fields: pa.Field) -> None:
+    """Add columns of nulls to a LanceDB table, where they are absent.
 
-    Costs reading what the expressions name and writing the new columns; vectors are not touched,
-    and indexes stay.
+    Costs one manifest; vectors are not touched, and indexes stay.
     """
-    new = {name: sql for name, sql in columns.items() if name not in table.schema.names}
-    if new:
+    if new := [field for field in fields if field.name not in table.schema.names]:
         table.add_columns(new)
 
 

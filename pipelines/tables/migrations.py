@@ -56,6 +56,13 @@ MIGRATIONS = (
         changes.truth_down,
         schema="11e35e01d318bf51a895c1fa33f30720",
     ),
+    Migration(
+        2,
+        "length, modalities and subtitles of sound and video",
+        changes.media_up,
+        changes.media_down,
+        schema="31adf6bad29cd5168ccdf46fbecb3d5a",
+    ),
 )
 CURRENT = MIGRATIONS[-1].number
 

@@ -27,9 +27,14 @@ ITEMS = pa.schema(
         ("media_type", pa.string()),
         ("content_hash", pa.string()),
         ("perceptual_hash", pa.string()),
+        ("sound_hash", pa.string()),
+        ("subtitles", pa.string()),
+        ("subtitles_hash", pa.string()),
         ("size", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("modalities", pa.list_(pa.string())),
         (
             "origins",
             pa.list_(
@@ -86,6 +91,7 @@ TEXTS = pa.schema(
         ("page", pa.int32()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
+        ("language", pa.string()),
         ("model", pa.string()),
         ("recipe", pa.string()),
     ]
@@ -206,6 +212,8 @@ ATTRIBUTES = pa.schema(
         ("tags", pa.list_(pa.string())),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("modalities", pa.list_(pa.string())),
         ("size", pa.int64()),
         ("extra", pa.json_()),
     ]

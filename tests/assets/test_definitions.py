@@ -10,11 +10,13 @@ from definitions import definitions
 from pipelines.channels import CHANNELS
 
 EMBEDDINGS = {f"{name}_embeddings" for name in CHANNELS}
-DERIVED = {"redacted_media", "captions", "passages", *EMBEDDINGS}
+READ = {"redacted_media", "keyframes", "transcripts"}
+DESCRIBED = {"captions", "storylines", "sound_tags"}
+DERIVED = {*READ, *DESCRIBED, "passages", *EMBEDDINGS}
 GROUPS = {
     "ingest": {"raw_media", "items"},
-    "redact": {"redacted_media"},
-    "enrich": {"captions"},
+    "redact": READ,
+    "enrich": DESCRIBED,
     "embed": {"passages", *EMBEDDINGS},
     "publish": {"release"},
     "upkeep": {"backfill_plan", "erasures", "upkeep"},
@@ -22,9 +24,9 @@ GROUPS = {
 }
 CHECKS = {
     ("items", "items"),
-    ("redacted_media", "segments"),
-    ("redacted_media", "texts"),
-    ("captions", "texts"),
+    ("items", "texts"),
+    *((name, "segments") for name in READ),
+    *((name, "texts") for name in READ | DESCRIBED),
     *((name, "vectors") for name in EMBEDDINGS),
     ("passages", "passages"),
     ("release", "coverage"),
@@ -80,21 +82,34 @@ def test_nothing_private_gets_past_redaction(specs: dict[str, dg.AssetSpec]) -> 
     while True:
         more = {
             name
-            for name in specs.keys() - reached - {"redacted_media", "items"}
+            for name in specs.keys() - reached - {*READ, "items"}
             if upstream(specs, name) & reached
         }
         if not more:
             break
         reached |= more
     assert reached == {"raw_media"}
-    assert all(
-        "redacted_media" in upstream(specs, name) | {name}
-        for name in DERIVED - {"caption_embeddings"}
-    )
-    assert upstream(specs, "caption_embeddings") == {"captions", "redacted_media"}
     # Items are redacted when they are registered: two assets may read them beside.
     beside = {name for name in specs if "items" in upstream(specs, name)}
     assert beside == {"raw_media", "meta_embeddings", "release"}
+    assert upstream(specs, "meta_embeddings") == {"items", *READ}
+
+
+def test_what_is_seen_and_what_is_said_do_not_wait_for_each_other(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    assert all(upstream(specs, name) == {"raw_media"} for name in READ)
+    assert upstream(specs, "transcript_embeddings") == {"transcripts"}
+    assert upstream(specs, "video_embeddings") == {"keyframes"}
+    assert upstream(specs, "story_embeddings") == {"storylines"}
+    assert upstream(specs, "storylines") == {"captions"}
+
+
+def test_each_step_has_a_pool_of_its_own(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    assert {name: graph.get(dg.AssetKey(name)).pools for name in DERIVED} == {
+        name: {name} for name in DERIVED
+    }
 
 
 def test_release_waits_for_all_that_is_searched(specs: dict[str, dg.AssetSpec]) -> None:

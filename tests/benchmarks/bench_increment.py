@@ -26,7 +26,7 @@ from pipelines.models.suite import ModelSuite
 from pipelines.pipeline import build_step, pending_batches
 from pipelines.releases.publish import is_current, promote, publish, rollback
 from pipelines.settings import Settings
-from pipelines.steps.caption import open_blob
+from pipelines.steps.inputs import open_picture
 from pipelines.steps.embed import EmbedStep
 from pipelines.steps.ingest import ingest
 from pipelines.steps.runner import Step, run
@@ -142,7 +142,7 @@ class Bench:
             self.store.segments.replace(where, rows)
 
         def bare() -> None:
-            images = [open_blob(self.store, row["derivative"]) for row in rows]
+            images = [open_picture(self.store, row["derivative"]) for row in rows]
             encoder.encode_prepared([encoder.prepare(image) for image in images])  # type: ignore[union-attr]
 
         def increment() -> None:

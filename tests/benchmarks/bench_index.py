@@ -27,7 +27,7 @@ from pipelines.reading.media import as_jpeg, decode_pages
 from pipelines.releases.publish import publish
 from pipelines.search.searcher import CANDIDATES, Query, Searcher
 from pipelines.settings import Settings
-from pipelines.steps.caption import open_blob
+from pipelines.steps.inputs import open_picture
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.steps.runner import run
 from pipelines.store import Store
@@ -100,7 +100,7 @@ def bench_images(store: Store, settings: Settings, rounds: int) -> None:
     def bare() -> np.ndarray:
         vectors = []
         for start in range(0, len(names), size):
-            images = [open_blob(store, name) for name in names[start : start + size]]
+            images = [open_picture(store, name) for name in names[start : start + size]]
             vectors.append(encoder.encode_prepared([encoder.prepare(image) for image in images]))
         return np.concatenate(vectors)
 
@@ -171,7 +171,7 @@ async def _self_recall(searcher: Searcher, store: Store) -> float:
     rows = store.segments.rows(["item_id", "derivative"])[:50]
     hits = 0
     for row in rows:
-        query = Query(image=Image.Image.convert(open_blob(store, row["derivative"]), "RGB"), k=1)
+        query = Query(image=Image.Image.convert(open_picture(store, row["derivative"]), "RGB"), k=1)
         hits += (await searcher.rankings(query))["visual"][:1] == [row["item_id"]]
     return hits / len(rows)
 

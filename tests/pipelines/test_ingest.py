@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_media import film, tone
 from raw_files import picture
 
 from pipelines.attributes import attributes_of
@@ -61,14 +62,18 @@ def test_a_picture_becomes_an_item(home: Any) -> None:
 def test_all_kinds_of_media_are_registered_and_other_files_are_skipped(home: Any) -> None:
     home.write("a", picture())
     home.write("b.md", "# Notes")
-    home.write("c.wav", b"RIFF\x24\0\0\0WAVEfmt ")
+    home.write("c.wav", tone(0.1, codec="pcm_s16le"))
     home.write("d.zip", b"PK\x03\x04" + bytes(30))
-    assert counts(home.ingest()) == (3, 0, 0, 0)
+    home.write("e.mp4", film(["red"], 0.5))
+    home.write("f.wav", b"RIFF\x24\0\0\0WAVEfmt ")
+    assert counts(home.ingest()) == (4, 0, 0, 0)
     assert {name: item["kind"] for name, item in home.items().items()} == {
         "a": "image",
         "b.md": "text",
         "c.wav": "audio",
+        "e.mp4": "video",
     }
+    assert home.outcomes()["f.wav"]["status"] == "quarantined"
     assert home.outcomes()["d.zip"]["status"] == "skipped"
     assert_nothing_is_written(home)
 

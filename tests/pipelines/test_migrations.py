@@ -81,6 +81,11 @@ def ended(key: str, status: str) -> dict[str, Any]:
     return row | {"recipe": "r", "updated_at": T0}
 
 
+NAMES = [
+    "retries, hashes of attributes, a log of releases",
+    "length, modalities and subtitles of sound and video",
+]
+UP = [f"up {number}: {name}" for number, name in enumerate(NAMES, start=1)]
 ROWS = {
     "items": [item("a"), item("b"), item("gone", deleted=True)],
     "outcomes": [ended("a", "ok"), ended("b", "failed"), ended("c", "skipped")],
@@ -136,10 +141,13 @@ def test_an_older_home_is_refused_with_the_way_out_and_says_what_would_change(ol
     with pytest.raises(WrongSchema, match="mediadex migrate"):
         migrations.ensure_current(old)
     assert migrations.state(old) == 0
-    assert [each.name for each in migrations.pending(old)] == [
-        "retries, hashes of attributes, a log of releases"
-    ]
+    assert [each.name for each in migrations.pending(old)] == NAMES
     assert migrations.diff(old) == [
+        "items: + sound_hash string",
+        "items: + subtitles string",
+        "items: + subtitles_hash string",
+        "items: + duration_s double",
+        "items: + modalities list<string>",
         "items: + attributes_hash string",
         "outcomes: + next_try timestamp[us, tz=UTC]",
         "releases: + sequence int64",
@@ -150,7 +158,7 @@ def test_an_older_home_is_refused_with_the_way_out_and_says_what_would_change(ol
 
 
 def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
-    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
+    assert migrations.migrate(old) == UP
     migrations.ensure_current(old)
     assert migrations.diff(old) == []
     new = Store(str(tmp_path / "new"))
@@ -164,7 +172,7 @@ def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert items[name]["attributes_hash"] == attributes_of(items[name]).key
     assert items["gone"]["attributes_hash"] is None
-    kept = [{k: v for k, v in row.items() if k != "attributes_hash"} for row in items.values()]
+    kept = [{k: v for k, v in row.items() if k in ITEMS_0.names} for row in items.values()]
     unset = dict.fromkeys(ITEMS_0.names)
     origin = {"fingerprint": None, "metadata_hash": None}
     assert sorted(kept, key=lambda row: row["item_id"]) == [
@@ -184,9 +192,7 @@ def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
 def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Store) -> None:
     before = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     migrations.migrate(old)
-    assert migrations.migrate(old, 0) == [
-        "down 1: retries, hashes of attributes, a log of releases"
-    ]
+    assert migrations.migrate(old, 0) == [f"down {n}: {NAMES[n - 1]}" for n in (2, 1)]
     assert migrations.state(old) == 0
     assert shapes(old) | {"migrations": {}} == {
         **{name: {f.name: f.type for f in schema} for name, schema in OLD.items()},
@@ -196,9 +202,9 @@ def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Stor
     assert {name: stored_rows(old, name, key) for name, key in KEYS.items()} == before
     with pytest.raises(WrongSchema):
         migrations.ensure_current(old)
-    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
+    assert migrations.migrate(old) == UP
     assert migrations.diff(old) == []
-    assert [row["direction"] for row in old.migrations.rows()].count("up") == 2
+    assert [row["direction"] for row in old.migrations.rows()].count("up") == 4
 
 
 KEYS = {"items": "item_id", "outcomes": "key", "releases": "release"}
@@ -269,15 +275,39 @@ def test_a_killed_migration_ends_well_when_run_again(old: Store, commits: int) -
 
     killed(1)
     assert migrations.state(old) == 0
-    assert migrations.migrate(old) == ["up 1: retries, hashes of attributes, a log of releases"]
+    assert migrations.migrate(old) == UP
     assert migrations.diff(old) == []
     up = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     killed(0)
-    assert migrations.state(old) == CURRENT
+    assert migrations.state(old) == (CURRENT if commits == 1 else CURRENT - 1)
     migrations.migrate(old, 0)
     migrations.migrate(old)
     again = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     assert again == up
+
+
+def test_sound_and_video_of_an_older_home_are_read_again_and_its_vectors_stay(old: Store) -> None:
+    migrations.migrate(old, 1)
+    clip = item("clip") | {"kind": "audio"}
+    clip["origins"] = [origin | {"fingerprint": "7:1"} for origin in clip["origins"]]
+    photo = item("photo") | {"kind": "image", "origins": clip["origins"]}
+    of_one = pa.schema(DeltaTable(old.items.uri).schema())
+    write_deltalake(old.items.uri, pa.Table.from_pylist([clip, photo], of_one), mode="append")
+    key = pa.field("key", pa.string(), nullable=False)
+    schema = pa.schema([key, ("size", pa.int64()), ("vector", pa.list_(pa.float32(), 4))])
+    SearchTable(old.search_root, "visual_x", schema).upsert([{"key": "a", "vector": [1, 0, 0, 0]}])
+    migrations.migrate(old)
+    marks = {
+        row["item_id"]: row["origins"][0]["fingerprint"]
+        for row in old.items.rows()
+        if row["item_id"] in {"clip", "photo"}
+    }
+    assert marks == {"clip": "", "photo": "7:1"}
+    table = old.database.open_table("visual_x")
+    assert {"duration_s", "modalities"} <= set(table.schema.names)
+    assert table.search([1.0, 0, 0, 0]).to_list()[0]["modalities"] is None
+    migrations.migrate(old, 1)
+    assert old.database.open_table("visual_x").schema.names == ["key", "size", "vector"]
 
 
 def test_what_delta_helpers_cost(tmp_path: Path) -> None:
@@ -311,18 +341,19 @@ def test_searched_tables_change_beside_their_vectors_and_old_versions_stay(tmp_p
     table.tags.create("r000001", table.version)
     folder = tmp_path / "visual.lance" / "data"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    columns.add_searched(table, {"large": "size > 1", "size": "0"})
-    columns.add_searched(table, {"large": "size > 1"})
+    added = (pa.field("large", pa.float64()), pa.field("marks", pa.list_(pa.string())))
+    columns.add_searched(table, *added, pa.field("size", pa.int64()))
+    columns.add_searched(table, *added)
     columns.rename_searched(table, {"size": "bytes", "absent": "x"})
     assert before.items() <= {path.name: path.read_bytes() for path in folder.iterdir()}.items()
-    assert table.schema.names == ["key", "bytes", "vector", "large"]
-    found = table.search([1.0, 1, 0, 0]).where("large").limit(1).to_list()
+    assert table.schema.names == ["key", "bytes", "vector", "large", "marks"]
+    found = table.search([1.0, 1, 0, 0]).where("large IS NULL AND bytes = 2").limit(1).to_list()
     assert [row["key"] for row in found] == ["2"]
-    columns.drop_searched(table, ["large", "absent"])
+    columns.drop_searched(table, ["large", "marks", "absent"])
     assert table.schema.names == ["key", "bytes", "vector"]
 
     table.checkout("r000001")
     assert table.schema.names == ["key", "size", "vector"]
     assert table.search([1.0, 1, 0, 0]).where("size = 2").to_list()[0]["key"] == "2"
     with pytest.raises((ValueError, RuntimeError), match="large"):
-        table.search([1.0, 1, 0, 0]).where("large").to_list()
+        table.search([1.0, 1, 0, 0]).where("large = 1").to_list()

@@ -1,8 +1,19 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.models.protocols import SpokenWord
 from pipelines.reading.ocr import Word
-from pipelines.reading.passages import PASSAGE_WORDS, split_text, split_words
+from pipelines.reading.passages import (
+    PASSAGE_WORDS,
+    SHARED_WORDS,
+    SPEECH_S,
+    SPEECH_WORDS,
+    split_speech,
+    split_text,
+    split_words,
+)
 
 lines = st.lists(st.text(alphabet="ab ", max_size=40), max_size=30)
 
@@ -42,3 +53,56 @@ def test_words_are_cut_like_text_and_keep_their_places() -> None:
     assert first == ("a b", 1.0, [word("a"), word("b")])
     assert second[1] == 0.5 and second[2] == long
     assert list(split_words([])) == []
+
+
+def speech(sizes: list[int], pauses: list[float], confidence: float | None) -> list[SpokenWord]:
+    """Phrases of so many words, a third of a second a word, each after a pause."""
+    said, at = [], 0.0
+    for number, (size, pause) in enumerate(zip(sizes, pauses, strict=False)):
+        start = at + pause
+        at = start + size / 3
+        said.append(SpokenWord(" ".join([f"w{number}"] * size), start, at, confidence))
+    return said
+
+
+@given(
+    st.lists(st.sampled_from([1, 1, 1, 3, 8, 20, 50]), max_size=150),
+    st.lists(st.sampled_from([0.0, 0.0, 0.4, 2.0, 40.0]), min_size=150, max_size=150),
+)
+def test_windows_of_speech_cover_it_and_overlap(sizes: list[int], pauses: list[float]) -> None:
+    said = speech(sizes, pauses, 0.5)
+    windows = list(split_speech(said))
+    spans = []
+    for text, start_s, end_s, confidence, words in windows:
+        first = said.index(words[0])
+        assert words == said[first : first + len(words)]
+        assert text == " ".join(word.text for word in words)
+        assert (start_s, end_s, confidence) == (words[0].start_s, words[-1].end_s, 0.5)
+        assert len(words) == 1 or end_s - start_s <= SPEECH_S
+        assert len(words) == 1 or len(text.split()) <= 1.2 * SPEECH_WORDS
+        spans.append((first, first + len(words)))
+    assert [end for _, end in spans][-1:] == [len(said)][: len(said)]
+    for (start, end), (after, further) in pairwise(spans):
+        assert start < after <= end < further, "none leaves a gap, or lies within another"
+        assert 2 * sum(sizes[after:end]) <= sum(sizes[start:end])
+
+
+def test_even_speech_is_cut_evenly() -> None:
+    windows = [words for *_, words in split_speech(speech([1] * 100, [0.0] * 100, None))]
+    assert [len(words) for words in windows[:-1]] == [SPEECH_WORDS] * (len(windows) - 1)
+    for before, after in pairwise(windows):
+        assert before[-SHARED_WORDS:] == after[:SHARED_WORDS]
+
+
+def test_speech_is_cut_where_it_pauses() -> None:
+    pauses = [1.0 if number in (27, 20) else 0.1 for number in range(60)]
+    first, second, *_ = (words for *_, words in split_speech(speech([1] * 60, pauses, None)))
+    assert first[-1].text == "w26" and second[0].text == "w20"
+
+
+def test_confidence_is_that_of_the_words_that_have_one() -> None:
+    said = [SpokenWord("a", 0, 1, 0.5), SpokenWord("<PERSON>", 1, 2), SpokenWord("b", 2, 3, 0.7)]
+    [(text, start_s, end_s, confidence, _)] = split_speech(said)
+    assert (text, start_s, end_s, confidence) == ("a <PERSON> b", 0, 3, 0.6)
+    [(_, _, _, unknown, _)] = split_speech(said[1:2])
+    assert unknown is None and list(split_speech([])) == []

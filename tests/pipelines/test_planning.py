@@ -164,8 +164,11 @@ def test_a_scope_names_steps_batches_and_encoders(store: Store) -> None:
     assert scope(store, span=f"..{BATCHES[1]}").batches == tuple(BATCHES[:2])
     assert scope(store, span=BATCHES[2]).batches == (BATCHES[2],)
     texts = scope(store, encoder="sentence-transformers:x")
-    assert texts.encoders.keys() == {"caption", "ocr", "meta"}
-    assert scope(store, encoder="open_clip:x/y").steps == ("visual_embeddings",)
+    assert texts.encoders.keys() == {"caption", "ocr", "meta", "transcript", "story"}
+    assert scope(store, encoder="open_clip:x/y").steps == (
+        "visual_embeddings",
+        "video_embeddings",
+    )
     assert scope(store, "meta", encoder="builtin").encoders == {"meta": "builtin"}
 
 

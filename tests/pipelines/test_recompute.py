@@ -1,131 +1,18 @@
 """What is made again after which change: the README's table, line by line, in counted calls."""
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from projects import Models, Project, Reader, Toy, identity
 
-from pipelines.channels import CHANNELS
-from pipelines.models.protocols import Identity
 from pipelines.privacy.pii import Detector
 from pipelines.reading.ocr import TesseractReader
-from pipelines.settings import Settings
 from pipelines.steps.caption import CaptionStep
-from pipelines.steps.embed import EmbedStep, PassageStep
-from pipelines.steps.ingest import ingest
-from pipelines.steps.redact import RedactStep
-from pipelines.steps.runner import Report, Step, plan, run
-from pipelines.store import Store
-
-WIDTH = 8
-
-
-def identity(name: str, dimension: int = WIDTH) -> Identity:
-    return Identity(name, "1", "", "", dimension, "float32")
-
-
-@dataclass
-class Toy:
-    """Text encoder, image encoder and captioner in one; counts what it is given."""
-
-    identity: Identity
-    seen: list[Any] = field(default_factory=list)
-    saying: Callable[[str], str] = str
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        self.seen += texts
-        return np.stack([_unit(text.encode()) for text in texts])
-
-    def prepare(self, image: Image.Image) -> bytes:
-        return image.convert("RGB").resize((4, 4)).tobytes()
-
-    def encode_prepared(self, prepared: Sequence[bytes]) -> np.ndarray:
-        self.seen += prepared
-        return np.stack([_unit(pixels) for pixels in prepared])
-
-    def caption_prepared(self, prepared: Sequence[bytes]) -> list[str]:
-        self.seen += prepared
-        return [
-            self.saying("a dark one" if max(pixels) < 100 else "a light one") for pixels in prepared
-        ]
-
-
-def _unit(data: bytes) -> np.ndarray:
-    digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)[:WIDTH].astype(np.float32) + 1
-    return digest / np.linalg.norm(digest)
-
-
-@dataclass
-class Reader:
-    """The real engine; counts the pictures that it reads."""
-
-    engine: TesseractReader
-    seen: list[Any] = field(default_factory=list)
-
-    @property
-    def identity(self) -> Identity:
-        return self.engine.identity
-
-    def read(self, image: Image.Image, *args: Any, **how: Any) -> Any:
-        self.seen.append(image.size)
-        return self.engine.read(image, *args, **how)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
-
-
-@dataclass
-class Models:
-    text: Toy = field(default_factory=lambda: Toy(identity("text")))
-    image: Toy = field(default_factory=lambda: Toy(identity("image")))
-    caption: Toy = field(default_factory=lambda: Toy(identity("caption", 0)))
-    reader: Reader = field(default_factory=lambda: Reader(TesseractReader()))
-    detector: Detector = field(default_factory=Detector)
-
-
-class Project:
-    """A folder of media and its home, worked on without an orchestrator."""
-
-    def __init__(self, path: Path):
-        self.raw = path / "raw"
-        self.raw.mkdir(parents=True, exist_ok=True)
-        self.settings = Settings(home=path / "home", workers=2)
-        self.store = Store(str(path / "home"))
-
-    def steps(self, models: Models) -> list[Step]:
-        store, settings = self.store, self.settings
-        encoders = {"image": models.image, "text": models.text}
-        return [
-            RedactStep(store, models.reader, models.detector, settings),  # type: ignore[arg-type]
-            CaptionStep(store, models.caption, settings),
-            *(
-                EmbedStep(channel, store, encoders[channel.encoder], settings)
-                for channel in CHANNELS.values()
-            ),
-            PassageStep(store),
-        ]
-
-    def index(self, models: Models) -> dict[str, Report]:
-        ingest(self.store, str(self.raw), models.detector, self.settings)
-        reports: dict[str, Report] = {}
-        for step in self.steps(models):
-            total = reports[step.name.removesuffix("_embeddings")] = Report()
-            for batch in sorted(plan(step).batches):
-                report = run(step, batch, self.settings)
-                total.encoded += report.encoded
-                total.refreshed += report.refreshed
-                total.removed += report.removed
-                assert not report.failures
-        return reports
-
-    def describe(self, *rows: str) -> None:
-        (self.raw / "metadata.jsonl").write_text("\n".join(rows))
+from pipelines.steps.runner import Report
 
 
 def draw(path: Path, *lines: str, dark: bool = False) -> None:
@@ -176,7 +63,7 @@ def test_nothing_changed(project: Project) -> None:
     models = Models()
     reports = project.index(models)
     assert made(reports) == (0, 0, 0, 0, 0, 0, 0)
-    assert calls(models) == (0, 0, 0) and not models.reader.seen
+    assert calls(models) == (0, 0, 0) and not models.ocr.seen
 
 
 def test_new_item(project: Project) -> None:
@@ -201,23 +88,23 @@ def test_changed_title_only(project: Project) -> None:
     models = Models()
     reports = project.index(models)
     assert made(reports) == (0, 0, 0, 0, 0, 1, 1)
-    assert calls(models) == (0, 0, 1) and not models.reader.seen
+    assert calls(models) == (0, 0, 1) and not models.ocr.seen
     # Beside the vectors that stay, the new title is copied.
     assert [reports[name].refreshed for name in ("visual", "caption", "ocr")] == [1, 1, 1]
     assert vectors(project, "visual") == before
 
 
 def test_changed_ocr_settings(project: Project) -> None:
-    models = Models(reader=Reader(TesseractReader(min_confidence=0.45)))
+    models = Models(ocr=Reader(TesseractReader(min_confidence=0.45)))
     # Pictures are read again; as they say the same, nothing follows. Text files are not read.
     assert made(project.index(models)) == (2, 0, 0, 0, 0, 0, 0)
-    assert calls(models) == (0, 0, 0) and models.reader.seen
+    assert calls(models) == (0, 0, 0) and models.ocr.seen
 
 
 def test_new_caption_model(project: Project) -> None:
     models = Models(caption=Toy(identity("other", 0), saying=_blacker))
     assert made(project.index(models)) == (0, 2, 0, 1, 0, 0, 0)
-    assert calls(models) == (2, 0, 1) and not models.reader.seen
+    assert calls(models) == (2, 0, 1) and not models.ocr.seen
 
 
 def _blacker(sentence: str) -> str:
@@ -233,7 +120,7 @@ def test_new_text_encoder(project: Project) -> None:
 
 
 def test_changed_policy_for_personal_data(project: Project) -> None:
-    models = Models(detector=Detector(["PERSON"]))
+    models = Models(pii=Detector(["PERSON"]))
     # All is looked at again; only the poster, whose address now stays, changes.
     assert made(project.index(models)) == (3, 1, 1, 0, 1, 0, 1)
     assert calls(models) == (1, 1, 1)
@@ -244,7 +131,7 @@ def test_deleted_item(project: Project) -> None:
     models = Models()
     reports = project.index(models)
     assert made(reports) == (0, 0, 0, 0, 0, 0, 0)
-    assert calls(models) == (0, 0, 0) and not models.reader.seen
+    assert calls(models) == (0, 0, 0) and not models.ocr.seen
     assert [reports[name].removed for name in STEPS] == [1, 1, 1, 1, 1, 1, 2]
 
 
@@ -253,7 +140,7 @@ def test_moved_item(project: Project) -> None:
     models = Models()
     reports = project.index(models)
     assert made(reports) == (0, 0, 0, 0, 0, 0, 0)
-    assert calls(models) == (0, 0, 0) and not models.reader.seen
+    assert calls(models) == (0, 0, 0) and not models.ocr.seen
     assert reports["visual"].refreshed == 1
 
 

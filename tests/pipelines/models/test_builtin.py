@@ -126,7 +126,8 @@ def test_identities_cost_no_torch() -> None:
     program = (
         "import sys\n"
         "from pipelines.models import factory as f\n"
-        "for model in (f.text_encoder, f.image_encoder, f.captioner):\n"
+        "models = f.text_encoder, f.image_encoder, f.captioner, f.sound_encoder, f.clip_encoder\n"
+        "for model in models:\n"
         "    print(model('builtin').identity.key)\n"
         "assert not {'torch', 'transformers', 'open_clip'} & set(sys.modules)\n"
     )
@@ -135,7 +136,13 @@ def test_identities_cost_no_torch() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    models = (factory.text_encoder, factory.image_encoder, factory.captioner)
+    models = (
+        factory.text_encoder,
+        factory.image_encoder,
+        factory.captioner,
+        factory.sound_encoder,
+        factory.clip_encoder,
+    )
     assert done.stdout.split() == [model("builtin").identity.key for model in models]
 
 
@@ -168,6 +175,20 @@ def test_the_factory_shares_and_explains() -> None:
         (factory.text_encoder, "sentence-transformers:", "sentence-transformers:"),
         (factory.image_encoder, "open_clip:ViT-B-32", "open_clip:MODEL"),
         (factory.captioner, "builtin:x", "blip:"),
+        (factory.sound_encoder, "wav2vec2:", "wav2vec2:NAME"),
+        (factory.clip_encoder, "sentence-transformers:x", "open_clip:MODEL"),
+        (factory.sound_tagger, "builtin", "audio-classification:"),
+        (lambda spec: factory.recognizer(spec, (), 0), "whisper:", "whisper:NAME"),
     ):
         with pytest.raises(ModelUnavailable, match=allowed):
             make(spec)
+
+
+def test_each_kind_of_channel_has_its_encoder() -> None:
+    kinds = ("text", "image", "sound", "clip")
+    encoders = [factory.channel_encoder(kind, "builtin") for kind in kinds]
+    assert [encoder.identity.dimension for encoder in encoders] == [384, 384, 72, 768]
+    assert factory.kinds("builtin") == kinds
+    assert factory.kinds("open_clip:x/y") == ("image", "clip")
+    assert factory.kinds("wav2vec2:x") == ("sound",)
+    assert factory.kinds("sentence-transformers:x") == ("text",)

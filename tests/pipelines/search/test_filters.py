@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 
 from pipelines.errors import InvalidFilter
 from pipelines.search.filters import COLUMNS, MAX_DEPTH, MAX_LENGTH, compile_filter
+from pipelines.tables.schemas import ATTRIBUTES
 
 ROWS: list[dict] = [
     {
         "title": 'it\'s "raw"',
         "region": "eu",
         "tags": ["press", "o'clock"],
+        "modalities": ["sound", "pictures"],
+        "duration_s": 12.5,
         "width": 640,
         "size": 5_000_000_000,
         "published_at": "2024-03-01",
@@ -22,6 +25,8 @@ ROWS: list[dict] = [
         "title": "back\\slash 100%",
         "region": "us",
         "tags": [],
+        "modalities": ["sound"],
+        "duration_s": 3600.0,
         "width": 1920,
         "size": 10,
         "published_at": "2024-06-30",
@@ -63,11 +68,9 @@ def make_table(path, rows):
     import lancedb
     import pyarrow as pa
 
-    types = {"string": pa.string(), "number": pa.int64(), "list": pa.list_(pa.string())}
     arrays = {
-        name: pa.array([row.get(name) for row in rows], pa.int32() if name == "width" else type_)
-        for name, kind in COLUMNS.items()
-        for type_ in [types[kind]]
+        name: pa.array([row.get(name) for row in rows], ATTRIBUTES.field(name).type)
+        for name in COLUMNS
     }
     extra = [None if (value := row.get("extra")) is None else json.dumps(value) for row in rows]
     arrays["extra"] = pa.ExtensionArray.from_storage(pa.json_(), pa.array(extra, pa.string()))
@@ -135,6 +138,13 @@ def found(table, expression):
         ("tags IN ('press', 'launch')", {0, 3, 4}),
         ("tags NOT IN ('press', 'launch')", {1, 5, 6}),
         ("tags IS NULL", {2}),
+        # sound and video
+        ("duration_s > 12", {0, 1}),
+        ("duration_s <= 12.5", {0}),
+        ("duration_s BETWEEN 60 AND 99999999999", {1}),
+        ("duration_s IS NULL", {2, 3, 4, 5, 6}),
+        ("modalities = 'pictures'", {0}),
+        ("modalities IN ('sound', 'pictures') AND NOT modalities = 'pictures'", {1}),
         # metadata: text
         ("color = 'o''k'", {0}),
         ("color != 'o''k'", {1, 6}),

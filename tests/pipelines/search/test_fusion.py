@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.search import calibration
-from pipelines.search.fusion import BM25, fuse, weights
+from pipelines.search.fusion import fuse
+from pipelines.search.profiles import BM25, weights
 
 CHANNELS = sorted(weights())
 evidence = st.dictionaries(
@@ -39,10 +40,15 @@ def test_ties_are_broken_by_id() -> None:
     assert [entry.item_id for entry in fuse({"b": same, "a": same}, weights())] == ["a", "b"]
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1), st.sampled_from(["builtin", "open_clip:ViT/x"]))
-def test_calibration_keeps_the_order(one: float, other: float, spec: str) -> None:
-    low, high = sorted((one, other))
-    assert 0 <= calibration.similarity(low, spec) <= calibration.similarity(high, spec) <= 1
+@given(
+    st.floats(-1, 1),
+    st.floats(-1, 1),
+    st.sampled_from(["builtin", "open_clip:ViT/x", "wav2vec2:x"]),
+    st.sampled_from(["text", "pictures", "sound"]),
+)
+def test_calibration_keeps_the_order(one: float, other: float, spec: str, medium: str) -> None:
+    low, high = (calibration.similarity(each, spec, medium) for each in sorted((one, other)))
+    assert 0 <= low <= high <= 1
 
 
 def test_one_match_among_many_words_says_little() -> None:

@@ -14,7 +14,8 @@ from pipelines.models import factory
 from pipelines.releases import log
 from pipelines.releases.publish import publish, rollback
 from pipelines.search import service as module
-from pipelines.search.searcher import Query, Searcher
+from pipelines.search.query import Query
+from pipelines.search.searcher import Searcher
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -42,7 +43,7 @@ class Asking:
         self._runner = asyncio.Runner()
 
     def __call__(self, text: str, where: str | None = None) -> dict[str, Any]:
-        return self._runner.run(self.service.search(text, None, 10, where))
+        return self._runner.run(self.service.search(Query(text, where=where)))
 
     def ids(self, text: str, where: str | None = None) -> set[str]:
         return {result["item_id"] for result in self(text, where)["results"]}
@@ -86,10 +87,10 @@ def test_the_old_release_answers_while_the_new_one_opens(
         fill(store, range(7))
         await asyncio.to_thread(publish, store, CHOICES, settings)
         for _ in range(3):
-            assert (await service.search("1", None, 3, None))["release"] == "r000001"
+            assert (await service.search(Query("1", k=3)))["release"] == "r000001"
         ready.set()
         for _ in range(50):
-            answer = await service.search("1", None, 3, None)
+            answer = await service.search(Query("1", k=3))
             if answer["release"] == "r000002":
                 break
             await asyncio.sleep(0.01)

@@ -1,0 +1,155 @@
+"""Moments: the part of an item that is shown, its address, and the stored piece that plays it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+
+from pipelines.channels import CHANNELS
+from pipelines.models.protocols import ModelChoice
+from pipelines.releases.publish import publish
+from pipelines.search import playing
+from pipelines.search.answers import link
+from pipelines.search.query import Query
+from pipelines.search.service import SearchService
+from pipelines.settings import Settings
+from pipelines.store import Store
+
+PARTS = {
+    "visual": ("keyframe-0000004.000", 4.0),
+    "caption": ("keyframe-0000006.000", 6.0),
+    "transcript": ("speech-0002", 8.5),
+    "audio": ("sound-0000000.000", 0.0),
+    "video": ("video", 0.0),
+    "story": ("video", 0.0),
+    "meta": ("meta", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("matching", "shown"),
+    [
+        (("transcript",), "speech-0002"),
+        (("visual",), "keyframe-0000004.000"),
+        (("visual", "transcript", "story"), "keyframe-0000004.000"),
+        (("transcript", "meta", "story", "caption"), "speech-0002"),
+        (("caption",), "keyframe-0000006.000"),
+        (("meta", "caption"), None),
+        (("story",), None),
+    ],
+)
+def test_the_part_that_contributed_most_is_the_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matching: tuple[str, ...], shown: str | None
+) -> None:
+    toy.use(monkeypatch)
+    settings = Settings(home=tmp_path)
+    store = Store(settings.root)
+    store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])
+    for channel, (segment, start_s) in PARTS.items():
+        times = {} if start_s is None else {"start_s": start_s, "end_s": start_s + 3}
+        made = toy.row("film", segment, 3 if channel in matching else 9, kind="video", **times)
+        store.channel(channel, toy.MODEL).upsert([made])
+    publish(store, {name: ModelChoice("toy", toy.MODEL) for name in CHANNELS}, settings)
+    answer = asyncio.run(SearchService(store, settings).search(Query("3")))
+    segment = answer["results"][0]["segment"]
+    if shown is None:
+        assert segment is None
+        return
+    start_s = dict(PARTS.values())[shown]
+    assert start_s is not None
+    assert segment == {
+        "segment": shown,
+        "page": None,
+        "start_s": start_s,
+        "end_s": start_s + 3,
+        "link": f"file:///film#t={start_s:g},{start_s + 3:g}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "fragment"),
+    [
+        ((None, 12.5, 15.0), "#t=12.5,15"),
+        ((None, 0.0, 2.0004), "#t=0,2"),
+        ((None, 3.25, None), "#t=3.25"),
+        ((None, 10_799.123, 10_800.0), "#t=10799.123,10800"),
+        ((3, None, None), "#page=3"),
+    ],
+)
+def test_a_part_has_an_address(place: tuple[Any, Any, Any], fragment: str) -> None:
+    assert link("s3://b/film.mp4", "x", *place) == f"s3://b/film.mp4{fragment}"
+
+
+def test_a_text_chunk_has_none() -> None:
+    assert link("file:///a.txt", "text-0001", None, None, None) is None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A recording in two pieces that share two seconds, a silent film, and a picture."""
+    store = Store(str(tmp_path))
+    store.items.append(
+        [
+            {"item_id": item, "batch": "b", "deleted": item == "gone"}
+            for item in ("talk", "film", "photo", "gone")
+        ]
+    )
+    parts = [
+        ("talk", "sound-0", "sound", 0.0, 30.0, ".flac"),
+        ("talk", "sound-1", "sound", 28.0, 40.0, ".flac"),
+        ("talk", "keyframe-0", "keyframe", 0.0, 40.0, ".jpg"),
+        ("film", "keyframe-0", "keyframe", 0.0, 2.0, ".jpg"),
+        ("film", "keyframe-1", "keyframe", 2.0, 4.0, ".jpg"),
+        ("photo", "image", "image", None, None, ".jpg"),
+        ("gone", "sound-0", "sound", 0.0, 3.0, ".flac"),
+    ]
+    store.segments.append(
+        [
+            {
+                "key": f"{item}#{segment}",
+                "item_id": item,
+                "batch": "b",
+                "segment": segment,
+                "kind": kind,
+                "start_s": start_s,
+                "end_s": end_s,
+                "derivative": f"{item}-{segment}{suffix}",
+            }
+            for item, segment, kind, start_s, end_s, suffix in parts
+        ]
+    )
+    return store
+
+
+@pytest.mark.parametrize(
+    ("item", "at_s", "found"),
+    [
+        ("talk", 0.0, ("sound-0", 0.0)),
+        ("talk", 12.5, ("sound-0", 12.5)),
+        ("talk", 29.0, ("sound-1", 1.0)),
+        ("talk", 99.0, ("sound-1", 12.0)),
+        ("film", 1.9, ("keyframe-0", None)),
+        ("film", 2.0, ("keyframe-1", None)),
+        ("photo", 0.0, None),
+        ("gone", 0.0, None),
+        ("' OR 1=1 --", 0.0, None),
+    ],
+)
+def test_the_piece_that_holds_a_moment_is_played(
+    store: Store, item: str, at_s: float, found: tuple[str, float | None] | None
+) -> None:
+    moment = playing.moment(store, item, at_s, None)
+    assert (moment and (moment.segment, moment.offset_s)) == found
+    assert playing.moment(store, item, at_s, f"NOT (item_id IN ('{item.strip(chr(39))}'))") is None
+
+
+def test_only_derivatives_of_shown_items_are_handed_out(store: Store) -> None:
+    sound = playing.derivative(store, "talk", "sound-1", None)
+    assert sound == playing.Derivative("talk-sound-1.flac", "audio/flac")
+    image = playing.derivative(store, "photo", "image", None)
+    assert image == playing.Derivative("photo-image.jpg", "image/jpeg")
+    for item, segment in (("gone", "sound-0"), ("film", "sound-0"), ("photo", "' OR 1=1 --")):
+        assert playing.derivative(store, item, segment, None) is None
+    assert playing.derivative(store, "talk", "sound-1", "NOT (item_id IN ('talk'))") is None

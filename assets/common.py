@@ -27,12 +27,17 @@ def _any_dep(condition: dg.AutomationCondition) -> dg.AutomationCondition:
 
 
 # Unlike `eager`, this never requests a batch together with what it is made from: captions and
-# vectors wait until its redaction has succeeded. And it works on what waits when it is turned on.
+# vectors wait until all that they are made of was redacted with success. And it works on what waits
+# when it is turned on.
 AUTOMATION = (
     (
         dg.AutomationCondition.newly_missing() | _any_dep(dg.AutomationCondition.newly_updated())
     ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
-    & ~_any_dep(dg.AutomationCondition.missing() | dg.AutomationCondition.in_progress())
+    & ~_any_dep(
+        dg.AutomationCondition.missing()
+        | dg.AutomationCondition.in_progress()
+        | dg.AutomationCondition.execution_failed()
+    )
     & ~dg.AutomationCondition.in_progress()
 ).with_label("when its inputs have arrived")
 

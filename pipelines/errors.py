@@ -1,5 +1,8 @@
 """The errors that users meet: each names the thing and the way out, never a private value."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 
 class MediadexError(Exception):
     """Base of every error raised on purpose."""
@@ -11,6 +14,12 @@ class BadInput(MediadexError):
 
 class ResidualFinding(MediadexError):
     """Private data was still found after redaction; the item is kept out and the asset fails."""
+
+
+def residual_finding(kinds: Iterable[str]) -> ResidualFinding:
+    """Return the error that tells which kinds of private data are left, and how many of each."""
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kinds).items()))
+    return ResidualFinding(f"private data is left after redaction: {listed}")
 
 
 class IdentityMismatch(MediadexError):

@@ -1,12 +1,12 @@
 """Synthetic speech for tests, spoken by espeak-ng as a shared library."""
 
+import _ctypes
 import ctypes
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-RETRIEVE, UTF8, RATE = 1, 1, 1
+SYNCHRONOUS, UTF8, RATE = 2, 1, 1
 Heard = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -15,9 +15,10 @@ Heard = ctypes.CFUNCTYPE(
 def speak(text: str, voice: str = "en-us", speed: int = 150) -> np.ndarray:
     """Say `text` at `speed` words a minute: int16 (samples,) at 16 kHz, mono.
 
-    `voice` is one of espeak-ng's, with a variant after `+` (`en`, `en-us+f3`, `de`).
+    `voice` is one of espeak-ng's, with a variant after `+` (`en`, `en-us+f2`, `de`).
+    PocketSphinx understands `en-us+f2` at 120 words a minute best.
     """
-    espeak, rate = _espeak()
+    espeak, rate = _start()
     pieces: list[np.ndarray] = []
 
     def hear(samples: Any, count: int, _events: Any) -> int:
@@ -33,12 +34,14 @@ def speak(text: str, voice: str = "en-us", speed: int = 150) -> np.ndarray:
     said = text.encode()
     espeak.espeak_Synth(said, len(said) + 1, 0, 0, 0, UTF8, None, None)
     espeak.espeak_Synchronize()
+    espeak.espeak_Terminate()
+    # It remembers phases from call to call; unloaded, it says the same words the same way.
+    _ctypes.dlclose(espeak._handle)
     return _at_16_khz(np.concatenate(pieces), rate)
 
 
-@cache
-def _espeak() -> tuple[ctypes.CDLL, int]:
-    """Load the library once a process; it counts its samples per second."""
+def _start() -> tuple[ctypes.CDLL, int]:
+    """Start espeak-ng anew, as it remembers what it said: the library and its sampling rate."""
     import espeakng_loader
 
     espeak = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -52,7 +55,7 @@ def _espeak() -> tuple[ctypes.CDLL, int]:
         ctypes.c_void_p,
         ctypes.c_void_p,
     ]
-    rate = espeak.espeak_Initialize(RETRIEVE, 0, espeakng_loader.get_data_path().encode(), 0)
+    rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if rate <= 0:
         raise RuntimeError("espeak-ng cannot start")
     return espeak, rate

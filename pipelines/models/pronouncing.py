@@ -28,9 +28,13 @@ FIRST = {"kn": "N", "wr": "R", "ps": "S", "x": "Z", "y": "Y"}
 
 
 def spoken_words(term: str) -> list[str]:
-    """Split a term into lower-case words of a-z and apostrophes, and single digits."""
-    plain = unicodedata.normalize("NFKD", term).encode("ascii", "ignore").decode().lower()
-    return re.findall(r"[a-z]+(?:'[a-z]+)*|\d", plain)
+    """Split a term into lower-case words of a-z and apostrophes, and single digits.
+
+    Capitals at the end of a word are one of their own: "DuckDB" is "duck" and "db".
+    """
+    plain = unicodedata.normalize("NFKD", term).encode("ascii", "ignore").decode()
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z]{2})", " ", plain)
+    return re.findall(r"[a-z]+(?:'[a-z]+)*|\d", apart.lower())
 
 
 def pronunciations(term: str, dictionary: Dictionary) -> list[str]:

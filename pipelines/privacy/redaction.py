@@ -3,14 +3,13 @@
 What was covered is read again, and an image that still shows something is refused.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image, ImageDraw
 
-from pipelines.errors import ResidualFinding
+from pipelines.errors import residual_finding
 from pipelines.privacy.pii import Finding
 from pipelines.reading.ocr import Box, Page, Word
 
@@ -66,7 +65,7 @@ def verify(redacted: Redacted, reader: _Reader, detector: _Detector) -> None:
     if redacted.findings:
         left += _again(redacted, reader, detector).findings
     if left:
-        raise _residual(left)
+        raise residual_finding(f.entity for f in left)
 
 
 def redact_image(image: Image.Image, reader: _Reader, detector: _Detector) -> Redacted:
@@ -118,7 +117,7 @@ def _masked(
         page, new = _cover(page, findings, size)
         placed += new
         if page.text == text:
-            raise _residual(findings)
+            raise residual_finding(f.entity for f in findings)
     return page, placed
 
 
@@ -146,7 +145,7 @@ def _cover(
                     boxes[hit].append(box)
             lines[-1] += words
     if lost := [f for f, placed in boxes.items() if not placed or not all(map(_area, placed))]:
-        raise _residual(lost)
+        raise residual_finding(f.entity for f in lost)
     placed = [PlacedFinding(f.entity, f.score, tuple(boxes[f])) for f in findings]
     return Page.of_lines(lines, page.min_confidence), placed
 
@@ -183,8 +182,3 @@ def _lies_in(inner: Box, outer: Box) -> bool:
     high = min(inner[1] + inner[3], outer[1] + outer[3]) - max(inner[1], outer[1])
     return wide > 0 and high > 0 and 2 * wide * high >= _area(inner)
 
-
-def _residual(findings: Iterable[Finding | PlacedFinding]) -> ResidualFinding:
-    kinds = Counter(finding.entity for finding in findings)
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return ResidualFinding(f"Private data is left after redaction: {listed}")

@@ -1,13 +1,12 @@
 """Personal data in speech: one set of findings masks the transcript and silences the sound."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.errors import ResidualFinding
+from pipelines.errors import residual_finding
 from pipelines.models.protocols import SpokenWord
 from pipelines.privacy import spoken_forms, spoken_names, spoken_numbers, spoken_words
 from pipelines.privacy.pii import Detector
@@ -75,7 +74,7 @@ def redact_speech(
         masked, more = _covered(masked, more)
         masked, further = _masked(masked, detector)
         findings = _sorted([*findings, *more, *further])
-    raise _residual(more)
+    raise residual_finding(f.entity for f in more)
 
 
 def silence(samples: np.ndarray, start_s: float, findings: Iterable[SpokenFinding]) -> np.ndarray:
@@ -173,7 +172,7 @@ def _replaced(
         for hit, covered in touched.items()
     ]
     if lost := [f for f in findings if not f.end_s > f.start_s]:
-        raise _residual(lost)
+        raise residual_finding(f.entity for f in lost)
     return told, findings
 
 
@@ -207,11 +206,6 @@ def _mask(finding: SpokenFinding) -> SpokenWord:
 def _sorted(findings: Iterable[SpokenFinding]) -> list[SpokenFinding]:
     return sorted(findings, key=lambda finding: (finding.start_s, finding.end_s))
 
-
-def _residual(findings: Iterable[SpokenFinding]) -> ResidualFinding:
-    kinds = Counter(finding.entity for finding in findings)
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return ResidualFinding(f"Private data is left in speech after redaction: {listed}")
 
 
 CODE = (sys.modules[__name__], spoken_forms, spoken_names, spoken_numbers, spoken_words)

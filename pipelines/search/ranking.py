@@ -13,7 +13,7 @@ from pipelines.search.profiles import BM25
 from pipelines.search.query import Degraded, Query
 
 # A caption that was made up for a picture says less than what a person wrote or said.
-_GUESS_TRUST = 0.25
+_GUESS_TRUST = 0.1
 
 
 class Hit(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from pipelines.errors import ResidualFinding
+from pipelines.errors import residual_finding
 from pipelines.privacy import redaction
 from pipelines.privacy.pii import Detector, mask
 from pipelines.privacy.redaction import redact_image
@@ -159,8 +159,7 @@ class RedactStep(ItemStep):
         found = self._detector.find(text)
         masked = mask(text, found)
         if left := self._detector.find(masked):
-            kinds = ", ".join(sorted({finding.entity for finding in left}))
-            raise ResidualFinding(f"still found after masking: {kinds}")
+            raise residual_finding(finding.entity for finding in left)
         segment = segment_row(work, "body", "text")
         rows.segments.append(segment)
         rows.texts += [

@@ -206,6 +206,6 @@ CODE = (
     subtitles,
     transcribing,
     passages,
-    spoken,
+    *spoken.CODE,
 )
 """The code that decides what a transcript says and what is silent, beside the models."""

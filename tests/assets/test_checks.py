@@ -103,7 +103,7 @@ def test_what_fails_is_named_and_counted_but_not_shown(home: Home) -> None:
 def test_an_item_without_rows_is_a_warning(home: Home) -> None:
     home.store.items.append([item(), item(item_id="b")])
     home.store.segments.append(
-        [{"key": "a#body", "item_id": "a", "batch": BATCH, "kind": "text", "recipe": "r"}]
+        [{"key": "a#body", "segment": "body", "kind": "text", "item_id": "a", "batch": BATCH}]
     )
     (home.path / "policy.toml").write_text("[coverage]\nminimum = 0.5")
     publish(home.store, {}, home.settings)

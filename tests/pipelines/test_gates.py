@@ -46,7 +46,11 @@ def pictures(store: Store, numbers: range) -> None:
     """Add what redaction leaves of pictures."""
     names = [item_id(number) for number in numbers]
     store.segments.append(
-        [{"key": f"{name}#image", "item_id": name, "derivative": "d"} for name in names]
+        [
+            {"key": f"{name}#image", "item_id": name, "segment": "image", "kind": "image"}
+            | {"derivative": "d"}
+            for name in names
+        ]
     )
 
 
@@ -156,7 +160,8 @@ def test_what_leaked_may_be_nowhere(store: Store, settings: Settings) -> None:
     store.channel("visual", MODEL).remove([f"{item_id(2)}#image"])
     store.passages.remove([f"{item_id(2)}#image"])
     assert gate(ask(store, settings), "residual").passed
-    store.texts.append([{"key": "k", "item_id": item_id(2), "source": "ocr", "text": "x"}])
+    row = {"key": "k", "item_id": item_id(2), "segment": "image", "source": "ocr", "text": "x"}
+    store.texts.append([row])
     assert gate(ask(store, settings), "residual").detail.endswith("1 rows in texts")
 
 

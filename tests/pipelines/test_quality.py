@@ -100,16 +100,20 @@ def test_another_schema_than_the_contract_is_seen(store: Store) -> None:
 
 
 def test_segments(store: Store) -> None:
-    body = segment(key="b#body", item_id="b", kind="text", derivative=None, thumbnail=None)
+    bare: dict[str, Any] = {"derivative": None, "thumbnail": None}
+    body = segment(key="b#body", item_id="b", segment="body", kind="text", **bare)
     store.segments.append([segment(), body])
     assert failing(inspect(store, "redacted_media", "segments")) == {}
 
     store.segments.append(
-        [segment(key="c#page-1", item_id="c", kind="page", derivative=None, recipe=None)]
+        [
+            segment(key="c#page-1", item_id="c", segment="page-1", kind="page", derivative=None)
+            | {"recipe": None}
+        ]
     )
     refuse(store, "a")
     assert failing(inspect(store, "redacted_media", "segments")) == {
-        ("derivative", "every picture and page has a derivative"): 1,
+        ("derivative", "every picture and piece of sound has a derivative"): 1,
         ("recipe", "values to not be null"): 1,
         ("refused", "nothing of an item that was refused"): 1,
     }
@@ -192,7 +196,10 @@ def test_absent_tables_have_no_rows(subject: Subject, store: Store) -> None:
 @pytest.mark.parametrize(
     ("asset", "write"),
     [
-        ("items", lambda store: store.items.append([item()])),
+        (
+            "items",
+            lambda store: (store.items.append([item()]), store.texts.append([text()])),
+        ),
         ("redacted_media", lambda store: refuse(store, "a")),
         ("captions", lambda store: store.texts.append([text()])),
         ("passages", lambda store: store.passages.upsert([{"key": "a", "text": "b"}])),

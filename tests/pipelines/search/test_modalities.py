@@ -122,6 +122,16 @@ def test_a_made_up_caption_counts_for_less_than_words(settings: Settings) -> Non
     assert shown["caption"] / shown["visual"] < typed["caption"] / typed["visual"] / 2
 
 
+def test_the_profile_is_named_and_moves_the_shares(settings: Settings) -> None:
+    plain, told = (
+        ask(settings, Query("3", k=1, where="kind = 'video'", profile=profile))
+        for profile in ("auto", "narrative")
+    )
+    assert (plain["profile"], told["profile"]) == ("default", "narrative")
+    story = [answer["results"][0]["channels"]["story"] for answer in (plain, told)]
+    assert story[1] > 3 * story[0] > 0
+
+
 def unavailable(*_: object) -> Any:
     raise ModelUnavailable("the model's files are absent")
 

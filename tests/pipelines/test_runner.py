@@ -28,6 +28,7 @@ class FakeStep:
     model: str = ""
     bounds: str = ""
     loads_ahead: bool = False
+    together: int | None = None
     accelerated: bool = False
 
     def want(self, *keys: str, recipe: str = "r1", batch: str = "b1", attributes: str = "") -> None:

@@ -98,7 +98,7 @@ class Work:
 
     def encoders(self, text: str = "text") -> dict[str, ModelChoice]:
         """Return the identities of all channels' encoders."""
-        names = {name: "image" if c.encoder == "image" else text for name, c in CHANNELS.items()}
+        names = {name: text if c.encoder == "text" else c.encoder for name, c in CHANNELS.items()}
         return {
             name: ModelChoice(f"toy:{model}", Toy(model, self._notes).identity)
             for name, model in names.items()
@@ -107,7 +107,7 @@ class Work:
     def steps(self, text: str = "text") -> list[Step]:
         """Return all steps, with a text encoder of some name."""
         models: dict[str, Any] = {
-            "image": Toy("image", self._notes),
+            **{kind: Toy(kind, self._notes) for kind in ("image", "sound", "clip")},
             "text": Toy(text, self._notes),
         }
         detector: Any = Nothing()

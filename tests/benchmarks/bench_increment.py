@@ -26,9 +26,9 @@ from pipelines.models.suite import ModelSuite
 from pipelines.pipeline import build_step, pending_batches
 from pipelines.releases.publish import is_current, promote, publish, rollback
 from pipelines.settings import Settings
-from pipelines.steps.inputs import open_picture
 from pipelines.steps.embed import EmbedStep
 from pipelines.steps.ingest import ingest
+from pipelines.steps.inputs import open_picture
 from pipelines.steps.runner import Step, run
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any

@@ -27,8 +27,8 @@ from pipelines.reading.media import as_jpeg, decode_pages
 from pipelines.releases.publish import publish
 from pipelines.search.searcher import CANDIDATES, Query, Searcher
 from pipelines.settings import Settings
-from pipelines.steps.inputs import open_picture
 from pipelines.steps.embed import EmbedStep, PassageStep
+from pipelines.steps.inputs import open_picture
 from pipelines.steps.runner import run
 from pipelines.store import Store
 

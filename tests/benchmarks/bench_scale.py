@@ -64,7 +64,7 @@ def steps_of(store: Store, settings: Settings, text: Any) -> list[Step]:
         RedactStep(store, toy("reader"), toy("detector"), settings),
         CaptionStep(store, toy("captioner", 0), settings),
         *(
-            EmbedStep(each, store, toy("image") if each.encoder == "image" else text, settings)
+            EmbedStep(each, store, text if each.encoder == "text" else toy(each.encoder), settings)
             for each in CHANNELS.values()
         ),
         PassageStep(store),
@@ -84,7 +84,9 @@ def fill(store: Store, settings: Settings, steps: Sequence[Step], count: int) ->
         keys = pc.binary_join_element_wise(rows["item_id"], "image", "#")
         derivative = pc.binary_join_element_wise(rows["item_id"], "jpg", ".")
         columns = {"key": keys, "derivative": derivative} | same(rows, "item_id", "batch", "recipe")
-        append(store.segments.uri, table(columns, store.segments.schema, segment="image"))
+        append(
+            store.segments.uri, table(columns, store.segments.schema, segment="image", kind="image")
+        )
     for rows in chunks(caption.wanted(None)):
         hashes = {"text_hash": rows["item_id"]} | same(rows, "key", "item_id", "batch", "recipe")
         append(store.texts.uri, table(hashes, store.texts.schema, source=SOURCE, text="a thing"))

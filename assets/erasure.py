@@ -11,7 +11,7 @@ from pipelines.ledger import pending
 from pipelines.progress import reporter
 from pipelines.snapshots import remember_erasures
 from pipelines.upkeep.expiry import expire
-from resources.event_store import scrub_pictures, scrub_runs
+from resources.event_store import scrub_previews, scrub_runs
 from resources.home import HomeResource
 
 
@@ -19,7 +19,7 @@ def cleanser(instance: dg.DagsterInstance) -> Cleanse:
     """Return what removes traces of erased items from a Dagster instance, for a purge to call."""
 
     def cleanse(batches: Collection[str], item_ids: Collection[str]) -> None:
-        scrub_pictures(instance, batches)
+        scrub_previews(instance, batches)
         scrub_runs(instance, item_ids)
 
     return cleanse

@@ -110,9 +110,10 @@ def storyboards(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
         return {"storyboards": dg.MetadataValue.md("This batch holds no videos.")}
     shown = dict(list(frames.items())[:_STRIPS])
     strips = [[row["thumbnail"] for row in _spread(strip)] for strip in shown.values()]
+    # No ids: what an event shows of an erased item is removed, what it says is not.
     listed = "\n".join(
-        f"{number}. `{item}`: {len(strip)} keyframes, {clock(strip[-1]['end_s'])} long"
-        for number, (item, strip) in enumerate(shown.items(), start=1)
+        f"{number}. {len(strip)} keyframes, {clock(strip[-1]['end_s'])} long"
+        for number, strip in enumerate(shown.values(), start=1)
     )
     told = f"{len(shown)} of {len(frames)} videos, {len(rows)} redacted keyframes in all"
     return {"storyboards": dg.MetadataValue.md(f"{told}\n\n{_sheet(store, strips)}\n\n{listed}")}
@@ -121,36 +122,26 @@ def storyboards(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
 def spoken_previews(store: Store, batch: str) -> dict[str, dg.MetadataValue]:
     """Show how the transcripts of a batch begin, redacted as they are stored."""
     where = f"batch = {quoted(batch)} AND source = 'transcript' AND start_s IS NOT NULL"
-    columns = ["item_id", "text", "start_s", "end_s", "language", "confidence"]
-    rows = sorted(
-        store.texts.rows(columns, where), key=lambda row: (row["item_id"], row["start_s"])
-    )
-    first = {row["item_id"]: row for row in reversed(rows)}
+    rows = store.texts.rows(["item_id", "text", "start_s", "end_s", "confidence"], where)
+    rows.sort(key=lambda row: (row["item_id"], row["start_s"]))
+    first = list({row["item_id"]: row for row in reversed(rows)}.values())[::-1]
+    if not first:
+        return {"spoken": dg.MetadataValue.md("Nothing is said in this batch.")}
+    lines = [
+        f"{clock(row['start_s'])}–{clock(row['end_s'])}  {_sureness(row['confidence'])}  "
+        + shorten(row["text"].replace("`", "'"), _PREVIEW)
+        for row in first[:_LISTED]
+    ]
+    told = f"{len(lines)} of {len(first)} transcripts, redacted: when, how sure, what"
+    listed = "\n".join(lines)
     return {
-        "spoken": dg.MetadataValue.table(
-            [
-                dg.TableRecord(
-                    {
-                        "item": item,
-                        "time": f"{clock(row['start_s'])}–{clock(row['end_s'])}",
-                        "text": shorten(row["text"], _PREVIEW),
-                        "language": row["language"] or "",
-                        "confidence": ""
-                        if row["confidence"] is None
-                        else f"{row['confidence']:.2f}",
-                    }
-                )
-                for item, row in sorted(first.items())[:_LISTED]
-            ],
-            schema=dg.TableSchema(
-                [
-                    dg.TableColumn(name, "string")
-                    for name in ("item", "time", "text", "language", "confidence")
-                ]
-            ),
-        ),
+        "spoken": dg.MetadataValue.md(f"{told}\n\n```spoken\n{listed}\n```"),
         "transcribed_items": dg.MetadataValue.int(len(first)),
     }
+
+
+def _sureness(confidence: float | None) -> str:
+    return " –  " if confidence is None else f"{confidence:.2f}"
 
 
 def _spread(strip: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Dagster's own logs: old ones are pruned, and pictures of what is erased are taken out of them.
+"""Dagster's own logs: old ones are pruned, and what they show of what is erased is taken out.
 
 A run is never deleted: what it materialized would count as missing and be made again. Every event
 of an asset and of a run as a whole stays, and with them partitions, data versions and checks.
@@ -24,8 +24,10 @@ from dagster._serdes import deserialize_value, serialize_value
 from pipelines.errors import MediadexError
 
 _PRUNED_UNTIL = "mediadex/pruned_until"
-_PICTURE = re.compile(r"!\[contact sheet\]\(data:[^)]*\)")
-_NO_PICTURE = "Its picture was removed."
+# Pictures and words that assets show of a batch, as they stand in serialized markdown.
+_PREVIEW = re.compile(r"!\[(?:contact sheet|pictures)\]\(data:[^)]*\)|```spoken.*?```", re.DOTALL)
+_PREVIEWED = ("](data:", "```spoken")
+_NO_PREVIEW = "What was shown here was removed."
 _ERASED = "erased"
 _BUSY_S = 60.0
 _EVENTS = SqlEventLogStorageTable.c
@@ -72,8 +74,8 @@ def prune(instance: dg.DagsterInstance, days: float) -> dict[str, int]:
     return {"runs": len(run_ids), "events": removed, "bytes": freed}
 
 
-def scrub_pictures(instance: dg.DagsterInstance, batches: Collection[str]) -> int:
-    """Take the contact sheets of some batches out of every stored event; returns how many.
+def scrub_previews(instance: dg.DagsterInstance, batches: Collection[str]) -> int:
+    """Take what events show of some batches, pictures and words, out of them; returns how many.
 
     On SQLite no byte of them is left in any file afterwards; on Postgres, once autovacuum has
     passed. Raises EventStoreBusy where another process keeps a SQLite file from being rewritten.
@@ -105,10 +107,11 @@ def scrub_pictures(instance: dg.DagsterInstance, batches: Collection[str]) -> in
 
 
 def _scrub(connection: sa.Connection, column: Any, where: Any) -> int:
-    pictured = sa.and_(where, column.contains("](data:", autoescape=True))
-    rows = connection.execute(sa.select(column.table.c.id, column).where(pictured)).all()
+    shown = sa.or_(*(column.contains(mark, autoescape=True) for mark in _PREVIEWED))
+    query = sa.select(column.table.c.id, column).where(sa.and_(where, shown))
+    rows = connection.execute(query).all()
     for row_id, text in rows:
-        clean = {column.name: _PICTURE.sub(_NO_PICTURE, text)}
+        clean = {column.name: _PREVIEW.sub(_NO_PREVIEW, text)}
         connection.execute(column.table.update().where(column.table.c.id == row_id).values(clean))
     return len(rows)
 
@@ -116,7 +119,7 @@ def _scrub(connection: sa.Connection, column: Any, where: Any) -> int:
 def scrub_runs(instance: dg.DagsterInstance, values: Collection[str]) -> int:
     """Replace values, such as item ids, that stand in the configuration or the tags of a run.
 
-    Returns how many runs held one. Raises EventStoreBusy like `scrub_pictures`.
+    Returns how many runs held one. Raises EventStoreBusy like `scrub_previews`.
     """
     wanted = frozenset(values)
     runs: Any = instance.run_storage

@@ -25,7 +25,7 @@ VOICE, SPEED = "en-us+f5", 140  # the built-in recognizer understands it well
 SIZE, FPS = (640, 360), 10
 
 CALL = "recordings/return_call.mp3"
-NOTE = "recordings/closing_note.m4a"
+NOTE = "recordings/closing_note.mp3"
 BELL = "recordings/shop_bell.wav"
 FILM = "films/shop_tour.mp4"
 
@@ -108,7 +108,7 @@ def write(path: Path, codec: str, samples: np.ndarray, film: bool = False) -> No
     with av.open(str(path), "w") as output:
         if film:
             # One thread: more, as many as there are cores, would give other bytes elsewhere.
-            options = {"preset": "veryslow", "crf": "30", "threads": "1"}
+            options = {"crf": "30", "threads": "1"}
             picture: Any = output.add_stream("libx264", rate=FPS, options=options)
             picture.width, picture.height = SIZE
             picture.pix_fmt = "yuv420p"
@@ -130,7 +130,7 @@ def write(path: Path, codec: str, samples: np.ndarray, film: bool = False) -> No
 def record_all(out: Path) -> None:
     """Writes the recordings and the film under one folder."""
     write(out / CALL, "libmp3lame", speak(said(CALL), VOICE, SPEED))
-    write(out / NOTE, "aac", speak(said(NOTE), VOICE, SPEED))
+    write(out / NOTE, "libmp3lame", speak(said(NOTE), VOICE, SPEED))
     write(out / BELL, "pcm_s16le", ring())
     length = sum(seconds for _, seconds in scenes())
     write(out / FILM, "aac", narration(length), film=True)

@@ -1,19 +1,27 @@
-"""The sample catalogue: its lists agree with its files, and draw.py makes them again."""
+"""The sample catalogue: its lists agree with its files, and its scripts make them again."""
 
 import csv
-import importlib.util
 import json
 import re
 import shutil
-import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import PIL
 import pytest
 from PIL import Image, ImageChops, ImageStat
+
+from pipelines.models.speech import PocketSphinxRecognizer
+from pipelines.models.voice import VoiceActivity
+from pipelines.reading.sound import RATE, decode_sound
+from pipelines.reading.subtitles import read_subtitles
+from pipelines.reading.transcribing import transcribe
+from pipelines.reading.video import keyframes
+from pipelines.settings import Settings
+from samples import draw, record
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FOLDERS = sorted(path for path in SAMPLES.iterdir() if (path / "metadata.jsonl").exists())
@@ -22,8 +30,11 @@ ITEMS = {
     str(path.relative_to(SAMPLES)): path
     for folder in FOLDERS
     for path in sorted(folder.iterdir())
-    if path.stem != "metadata"
+    if path.stem != "metadata" and path.suffix != ".vtt"
 }
+RECORDED = {record.CALL, record.NOTE, record.BELL, record.FILM}
+MEDIA = ("image", "audio", "video")
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -41,22 +52,11 @@ PLANTED = lines(SAMPLES / "planted.jsonl")
 QUERIES = lines(SAMPLES / "queries.jsonl")
 
 
-@pytest.fixture(scope="module")
-def draw() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("samples_draw", SAMPLES / "draw.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses resolve their annotations through sys.modules
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-    return module
-
-
 def test_size_and_number() -> None:
-    assert len(FOLDERS) == 8
+    assert len(FOLDERS) == 10
     assert 40 <= len(ITEMS) <= 50
-    assert sum(path.stat().st_size for path in SAMPLES.rglob("*.*")) < 2_500_000
+    sizes = [path.stat().st_size for path in ITEMS.values()]
+    assert max(sizes) < 300_000 and sum(sizes) < 2_300_000
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -90,8 +90,17 @@ def test_planted_values_in_words_are_really_there(row: dict[str, str]) -> None:
     elif row["where"] == "metadata":
         entry = next(e for e in metadata(path.parent) if e["file_name"] == path.name)
         assert row["value"] in json.dumps(entry, ensure_ascii=False)
+    elif row["where"] == "subtitles":
+        beside = path.with_suffix(".vtt")
+        cues = read_subtitles(beside.read_bytes(), beside.name, Settings())
+        assert any(row["value"] in cue.text for cue in cues)
+    elif row["where"] == "speech":
+        assert row["said"] in record.said(row["file"])
+        words = row["said"].split()
+        plain = "".join(str(DIGITS.index(word)) if word in DIGITS else word for word in words)
+        assert plain == re.sub(r"\W", "", row["value"]).lower()
     else:
-        assert path.suffix in {".png", ".jpg", ".pdf"}
+        assert row["where"] == "pixels" and path.suffix in {".png", ".jpg", ".pdf", ".mp4"}
 
 
 @pytest.mark.parametrize("row", PLANTED, ids=lambda row: f"{row['file']}-{row['entity']}")
@@ -104,7 +113,7 @@ def test_planted_numbers_are_valid_and_reserved(row: dict[str, str]) -> None:
     elif row["entity"] == "IBAN_CODE":
         assert int("".join(str(int(c, 36)) for c in bare[4:] + bare[:4])) % 97 == 1
     elif row["entity"] == "PHONE_NUMBER":
-        assert re.fullmatch(r"\(\d{3}\) 555-01\d\d", value)
+        assert re.fullmatch(r"(\(\d{3}\) )?555-01\d\d", value)
     elif row["entity"] == "EMAIL_ADDRESS":
         assert value.endswith(("@example.com", "@example.org"))
     elif row["entity"] == "IP_ADDRESS":
@@ -118,51 +127,97 @@ def test_planted_numbers_are_valid_and_reserved(row: dict[str, str]) -> None:
 
 
 def test_queries_point_at_files_and_hold_no_personal_data() -> None:
-    assert {row["segment"] for row in QUERIES} == {"visual", "text", "metadata"}
+    kinds = {"visual", "text", "metadata", "speech", "film", "sound"}
+    assert {row["segment"] for row in QUERIES} == kinds
     for row in QUERIES:
-        assert (row["query"] is None) != (row["image"] is None)
-        assert row["image"] is None or row["image"] in ITEMS
+        files = [row[kind] for kind in MEDIA if row.get(kind)]
+        assert len(files) == (row["query"] is None) and ITEMS.keys() >= set(files)
         assert row["relevant"].keys() <= ITEMS.keys()
         assert set(row["relevant"].values()) <= {1, 2} and 2 in row["relevant"].values()
         assert not any(planted["value"] in (row["query"] or "") for planted in PLANTED)
-    assert sum(row["image"] is not None for row in QUERIES) == 2
+    asked = [sum(kind in row and bool(row[kind]) for row in QUERIES) for kind in MEDIA]
+    assert asked == [2, 1, 1]
 
 
-def test_draw_makes_the_committed_files_again(draw: ModuleType, tmp_path: Path) -> None:
+def test_draw_makes_the_committed_files_again(tmp_path: Path) -> None:
     draw.draw_all(tmp_path)
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
     by_hand = {name for name in ITEMS if name.endswith((".md", ".txt"))}
     photos = {name for name in ITEMS if name.startswith("photos/")}
-    assert made in (ITEMS.keys() - by_hand, ITEMS.keys() - by_hand - photos)
+    drawn = ITEMS.keys() - by_hand - RECORDED
+    assert made in (drawn, drawn - photos)
     same_pillow = PIL.__version__ == draw.DRAWN_WITH
     for name in sorted(made):
         if (tmp_path / name).read_bytes() == ITEMS[name].read_bytes():
             continue
         assert name.endswith((".png", ".jpg")) or not same_pillow, f"{name} differs"
         if name.endswith((".png", ".jpg")):
-            apart = difference(tmp_path / name, ITEMS[name])
+            levels = difference(tmp_path / name, ITEMS[name])
             # the same Pillow may be linked with another encoder; another may draw letters otherwise
             allowed = 0 if same_pillow and name.endswith(".png") else 2
-            assert apart <= allowed, f"{name} differs by {apart} levels"
+            assert levels <= allowed, f"{name} differs by {levels} levels"
+
+
+@pytest.mark.slow
+def test_record_makes_the_committed_files_again(tmp_path: Path) -> None:
+    """Synthetic speech differs a little between processes, so what counts is how it swells."""
+    record.record_all(tmp_path)
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")} == RECORDED
+    for name in RECORDED:
+        a, b = swell(tmp_path / name), swell(ITEMS[name])
+        assert abs(len(a) - len(b)) <= 1 and a.max() > 500
+        common = min(len(a), len(b))
+        assert np.corrcoef(a[:common], b[:common])[0, 1] > 0.95, name
+    pairs = list(zip(frames(tmp_path / record.FILM), frames(ITEMS[record.FILM]), strict=True))
+    assert len(pairs) == 7 and max(apart(a, b) for a, b in pairs) <= 2
+
+
+def swell(path: Path) -> np.ndarray:
+    """The loudness of each twentieth of a second."""
+    with path.open("rb") as file:
+        samples = np.concatenate(list(decode_sound(file, Settings())))
+    steps = samples[: len(samples) // (RATE // 20) * (RATE // 20)].reshape(-1, RATE // 20)
+    return np.sqrt((steps.astype(float) ** 2).mean(axis=1))
+
+
+def frames(path: Path) -> Iterator[Image.Image]:
+    with path.open("rb") as file:
+        yield from (frame.image for frame in keyframes(file, Settings()))
 
 
 def difference(one: Path, other: Path) -> float:
-    """Mean absolute difference of two pictures, in levels of 255."""
     with Image.open(one) as a, Image.open(other) as b:
-        assert a.size == b.size
-        apart = ImageChops.difference(a.convert("RGB"), b.convert("RGB"))
-        return max(ImageStat.Stat(apart).mean)
+        return apart(a, b)
+
+
+def apart(a: Image.Image, b: Image.Image) -> float:
+    """Mean absolute difference of two pictures, in levels of 255."""
+    assert a.size == b.size
+    return max(ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b.convert("RGB"))).mean)
+
+
+@pytest.mark.slow
+def test_planted_values_in_speech_are_heard() -> None:
+    planted = [row for row in PLANTED if row["where"] == "speech"]
+    voice, recognizer = VoiceActivity(), PocketSphinxRecognizer()
+    for name in {row["file"] for row in planted}:
+        with ITEMS[name].open("rb") as file:
+            words = transcribe(decode_sound(file, Settings()), voice, recognizer).words
+        heard = " ".join(word.text for word in words)
+        assert all(row["said"] in heard for row in planted if row["file"] == name)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs tesseract")
-def test_planted_values_in_pixels_can_be_read(tmp_path: Path) -> None:
+def test_planted_values_in_pixels_can_be_read() -> None:
     import pypdfium2
     import pytesseract
 
     def read(path: Path) -> str:
         if path.suffix == ".pdf":
             pages = [page.render(scale=2).to_pil() for page in pypdfium2.PdfDocument(path)]
+        elif path.suffix == ".mp4":
+            pages = list(frames(path))
         else:
             pages = [Image.open(path)]
         return " ".join(pytesseract.image_to_string(page) for page in pages)

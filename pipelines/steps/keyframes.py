@@ -67,7 +67,7 @@ class KeyframeStep(ItemStep):
         Raises BadInput for what cannot be decoded and ResidualFinding for what cannot be redacted.
         """
         rows = ItemRows(media_s=work.payload["duration_s"] or 0.0)
-        progress = reporter(f"seconds of {work.item_id}, keyframes")
+        progress = reporter(f"{self.name} {work.batch}, seconds of one file")
         with original(work.payload) as file:
             for frame in keyframes(file, self._settings):
                 span = (frame.start_s, frame.end_s)

@@ -122,7 +122,7 @@ class TranscriptStep(ItemStep):
         if beside := work.payload["subtitles"]:
             return read_subtitles(_read(work.payload), beside, self._settings), None
         total = work.payload["duration_s"] or 0.0
-        progress = reporter(f"seconds of {work.item_id}, transcript")
+        progress = reporter(f"{self.name} {work.batch}, seconds of one file")
         heard = transcribe(
             decode_sound(file, self._settings),
             self._voice,

@@ -169,7 +169,9 @@ def bench_memory(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for kind, lengths in MINUTES.items():
             for minutes in lengths:
-                path = Path(scratch, f"{kind}-{minutes}", f"{kind}.{'flac' if kind == 'sound' else 'mp4'}")
+                path = Path(
+                    scratch, f"{kind}-{minutes}", f"{kind}.{'flac' if kind == 'sound' else 'mp4'}"
+                )
                 path.parent.mkdir()
                 path.write_bytes(made(kind, minutes, spoken))
                 for step in ("transcripts",) if kind == "sound" else ("transcripts", "keyframes"):

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from pydantic import Field
 
-from resources.event_store import EventStoreBusy, prune, scrub_pictures, scrub_runs
+from resources.event_store import EventStoreBusy, prune, scrub_previews, scrub_runs
 
 batches = dg.DynamicPartitionsDefinition(name="batches")
 PICTURES = {name: base64.b64encode(name.encode() * 900).decode() for name in ("b1", "b2", "b3")}
@@ -30,8 +30,13 @@ def pictured(context: dg.AssetExecutionContext, config: Note) -> None:
     for number in range(40):
         context.log.info("looking at picture %d of these %s", number, "words " * 20)
     for batch in context.partition_keys:
-        sheet = f"1 of 1\n\n![contact sheet](data:image/jpeg;base64,{PICTURES[batch]})"
-        metadata = {"rows": 3, "contact_sheet": dg.MetadataValue.md(sheet)}
+        sheet = f"1 of 1\n\n![pictures](data:image/jpeg;base64,{PICTURES[batch]})"
+        words = f"1 of 1\n\n```spoken\n0:00 said in {batch} by the ferry\n```"
+        metadata = {
+            "rows": 3,
+            "contact_sheet": dg.MetadataValue.md(sheet),
+            "spoken": dg.MetadataValue.md(words),
+        }
         context.add_asset_metadata(metadata, partition_key=batch)
 
 
@@ -154,9 +159,10 @@ def test_no_byte_of_a_scrubbed_picture_is_left_in_any_file(logs: Logs) -> None:
     assert logs.holding(PICTURES["b2"]) and logs.holding(PICTURES["b1"])
     before = facts(logs)
     # Two events in the index and in the files of their runs, and the newest event of the asset.
-    assert scrub_pictures(logs.instance, ["b2", "b9"]) == 5
+    assert scrub_previews(logs.instance, ["b2", "b9"]) == 5
     for start in range(0, 1000, 100):
         assert logs.holding(PICTURES["b2"][start : start + 100]) == []
+    assert logs.holding("said in b2 by") == [] and logs.holding("said in b1 by")
     assert logs.holding(PICTURES["b1"]) and logs.holding(PICTURES["b3"])
 
     assert facts(logs) == before
@@ -165,10 +171,10 @@ def test_no_byte_of_a_scrubbed_picture_is_left_in_any_file(logs: Logs) -> None:
         found = record.asset_materialization
         assert found and found.metadata["rows"].value == 3
         sheets[record.partition_key] = found.metadata["contact_sheet"].value
-    assert sheets["b2"] == "1 of 1\n\nIts picture was removed."
+    assert sheets["b2"] == "1 of 1\n\nWhat was shown here was removed."
     assert PICTURES["b1"] in str(sheets["b1"])
     assert all("ASSET_MATERIALIZATION" in logs.kinds(run_id) for run_id in runs)
-    assert scrub_pictures(logs.instance, ["b2"]) == scrub_pictures(logs.instance, []) == 0
+    assert scrub_previews(logs.instance, ["b2"]) == scrub_previews(logs.instance, []) == 0
 
 
 def test_a_file_in_use_is_reported(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,8 +185,8 @@ def test_a_file_in_use_is_reported(logs: Logs, monkeypatch: pytest.MonkeyPatch) 
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM event_logs").fetchone()
         with pytest.raises(EventStoreBusy, match=r"index\.db .* in use .* run upkeep again"):
-            scrub_pictures(logs.instance, ["b1"])
-    scrub_pictures(logs.instance, ["b1"])
+            scrub_previews(logs.instance, ["b1"])
+    scrub_previews(logs.instance, ["b1"])
     assert logs.holding(PICTURES["b1"][:100]) == []
 
 

@@ -68,7 +68,7 @@ CHANNELS: dict[str, Channel] = {
             ("meta",),
         ),
         Channel(
-            "transcript", "text", 0.20, "What is said in it.", ("transcripts",), ("transcript",)
+            "transcript", "text", 0.30, "What is said in it.", ("transcripts",), ("transcript",)
         ),
         Channel("audio", "sound", 0.20, "What it sounds like.", ("transcripts",)),
         Channel("video", "clip", 0.20, "What its keyframes show together.", ("keyframes",)),

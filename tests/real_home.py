@@ -6,6 +6,7 @@ where it would stand beside the very recording that it is made of.
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -112,7 +113,7 @@ def _indexed(folder: Path, media: Path) -> RealHome:
     raw = folder / "raw"
     raw.mkdir(parents=True)
     for name in ("speech", "audio", "video"):
-        (raw / name).symlink_to(media / name)
+        shutil.copytree(media / name, raw / name)
     photos, receipts = (sorted(media.glob(f"{name}/*/*.jpg")) for name in ("photos", "documents"))
     (raw / "pictures").mkdir()
     for path in (*photos[::8], *receipts[::5]):

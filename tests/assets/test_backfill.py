@@ -18,6 +18,7 @@ from pipelines.models.suite import ModelSuite
 from pipelines.planning import compare, estimate, save, scope
 from pipelines.releases.log import serving
 from pipelines.releases.publish import promote
+from pipelines.search.query import Query
 from pipelines.search.service import SearchService
 from pipelines.steps.redact import RedactStep
 from pipelines.tables.vectors import SearchTable
@@ -98,7 +99,7 @@ def test_another_encoder_is_built_beside_and_switched_to_by_one_promotion(
         async def loop() -> None:
             service = SearchService(home.store, home.settings)
             while not stop.is_set():
-                answer = await service.search("a dog", None, 3, None)
+                answer = await service.search(Query("a dog", k=3))
                 releases.append(answer["release"])
                 await asyncio.sleep(0.02)
 

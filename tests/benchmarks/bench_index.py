@@ -25,7 +25,8 @@ from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.reading.media import as_jpeg, decode_pages
 from pipelines.releases.publish import publish
-from pipelines.search.searcher import CANDIDATES, Query, Searcher
+from pipelines.search.query import Query
+from pipelines.search.searcher import CANDIDATES, Searcher
 from pipelines.settings import Settings
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.steps.inputs import open_picture
@@ -145,12 +146,12 @@ def bench_search(store: Store, settings: Settings, rounds: int) -> None:
         for query, vectors in encoded:
             calls = [
                 searcher.tables[name]
-                .vector_search(vector)
+                .vector_search(probe.vector)
                 .distance_type("cosine")
                 .limit(CANDIDATES)
                 .select(["item_id", "uri", "title", "_distance"])
                 .to_arrow(timeout=dt.timedelta(seconds=10))
-                for name, vector in vectors.items()
+                for name, probe in vectors.probes.items()
             ]
             match = searcher.tables["bm25"].query().nearest_to_text(query.text, columns=["text"])
             calls.append(match.limit(CANDIDATES).select(["item_id", "uri", "_score"]).to_arrow())

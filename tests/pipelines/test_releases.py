@@ -9,7 +9,7 @@ import lancedb
 import pytest
 from toy import CHOICES, MODEL, OTHER, Toy, fill, item_id, rows
 
-from pipelines.errors import GateRefused, IdentityMismatch, MediadexError, NotReleased
+from pipelines.errors import GateRefused, MediadexError, NotReleased
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases import log
@@ -115,15 +115,16 @@ def test_rows_added_after_the_index_are_found_too(store: Store, settings: Settin
     assert found(store, manifest, "444")[0] == item_id(444)
 
 
-def test_an_encoder_of_another_identity_is_refused(
+def test_an_encoder_of_another_identity_is_not_asked(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store, range(5))
     manifest = publish(store, CHOICES, settings).manifest
     choice = manifest.channels["visual"].model_copy(update={"spec": "other"})
     changed = manifest.model_copy(update={"channels": {"visual": choice}})
-    with pytest.raises(IdentityMismatch, match="toy"):
-        found(store, changed, "1")
+    answer = asyncio.run(Searcher(store, changed).search(Query("1")))
+    assert [each.name for each in answer.degraded] == ["visual"]
+    assert "toy" in answer.degraded[0].reason and not answer.ranked
 
 
 def test_channels_of_a_result_sum_to_its_score(store: Store, settings: Settings) -> None:

@@ -112,6 +112,7 @@ def test_text_and_picture_together_find_both(settings: Settings) -> None:
     query = Query("1", k=2, where="kind = 'image'")
     found = ask(settings, query, FILES["image"](2))["results"]
     assert {result["item_id"] for result in found} == {"image-1", "image-2"}
+    assert min(result["channels"]["visual"] for result in found) > 0.3
 
 
 def test_a_made_up_caption_counts_for_less_than_words(settings: Settings) -> None:

@@ -61,7 +61,7 @@ class Film:
 
 
 FILMS = {
-    "long.mp4": Film(12.0, (BUNNY, BANGKOK, KITTEN), {SELFISH: 1.0, SUNDAY: 32.0}),
+    "long.mp4": Film(13.0, (BUNNY, BANGKOK, KITTEN), {SELFISH: 1.0, SUNDAY: 36.0}),
     "short.mp4": Film(6.0, (KITTEN, BANGKOK), {AMIABLE: 4.0}),
 }
 
@@ -116,7 +116,7 @@ def _indexed(folder: Path, media: Path) -> RealHome:
         shutil.copytree(media / name, raw / name)
     photos, receipts = (sorted(media.glob(f"{name}/*/*.jpg")) for name in ("photos", "documents"))
     (raw / "pictures").mkdir()
-    for path in (*photos[::8], *receipts[::5]):
+    for path in (*photos[::16], *receipts[::11]):
         (raw / "pictures" / path.name).symlink_to(path)
     made = raw / "made"
     made.mkdir()

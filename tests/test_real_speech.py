@@ -98,7 +98,7 @@ def secrets() -> list[str]:
 
 def written(home: Path) -> Iterator[str]:
     """Everything below a home as text, tables decoded."""
-    for path in home.rglob("*"):
+    for path in filter(Path.is_file, home.rglob("*")):
         for content in stocked._decoded(path):
             yield content.decode("utf-8", "ignore").lower()
 

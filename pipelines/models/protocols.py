@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+RATE = 16_000
+"""Samples a second of all sound that models are given: int16, mono."""
+
 
 @dataclass(frozen=True)
 class Identity:

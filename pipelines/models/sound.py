@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.models.protocols import Identity
-from pipelines.reading.sound import RATE
+from pipelines.models.protocols import RATE, Identity
 
 BANDS = 40
 """Mel bands from 60 Hz to 6 kHz: at low bit rates codecs drop what lies above."""

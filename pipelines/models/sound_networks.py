@@ -17,8 +17,7 @@ from pipelines.models.hub import (
     public_name,
     weights_hash,
 )
-from pipelines.models.protocols import Identity
-from pipelines.reading.sound import RATE
+from pipelines.models.protocols import RATE, Identity
 
 if TYPE_CHECKING:
     import torch

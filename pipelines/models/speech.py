@@ -21,9 +21,9 @@ import numpy as np
 from pipelines.errors import ModelUnavailable
 from pipelines.models.hub import loading, pick_device, weights_hash
 from pipelines.models.pronouncing import pronunciations
-from pipelines.models.protocols import Heard, Identity, SpokenWord
+from pipelines.models.protocols import RATE, Heard, Identity, SpokenWord
 
-SAMPLES_A_SECOND, FRAMES_A_SECOND = 16_000, 100
+_FRAMES_A_SECOND = 100
 # How much likelier a term of the vocabulary is than if all words were equally likely; many terms
 # share `BOOSTS`, so that they cannot crowd out the language.
 BOOST, BOOSTS = 300.0, 30_000.0
@@ -123,7 +123,7 @@ class WhisperRecognizer:
             result = whisper.transcribe(
                 self._model, samples.astype(np.float32) / 32768.0, **self._options
             )
-        ends = len(samples) / SAMPLES_A_SECOND
+        ends = len(samples) / RATE
         words = tuple(
             SpokenWord(
                 text=word["word"].strip(),
@@ -176,7 +176,7 @@ class _Decoder:
             self._decoder.process_raw(samples.tobytes(), full_utt=True)
         finally:
             self._decoder.end_utt()
-        return Heard(tuple(self._words(len(samples) / SAMPLES_A_SECOND)), "en")
+        return Heard(tuple(self._words(len(samples) / RATE)), "en")
 
     def _words(self, ends: float) -> Iterator[SpokenWord]:
         for segment in self._decoder.seg() or ():
@@ -185,8 +185,8 @@ class _Decoder:
             word = re.sub(r"\(\d+\)$", "", segment.word)
             yield SpokenWord(
                 text=self._terms.get(word, word),
-                start_s=min(segment.start_frame / FRAMES_A_SECOND, ends),
-                end_s=min((segment.end_frame + 1) / FRAMES_A_SECOND, ends),
+                start_s=min(segment.start_frame / _FRAMES_A_SECOND, ends),
+                end_s=min((segment.end_frame + 1) / _FRAMES_A_SECOND, ends),
                 confidence=min(1.0, max(0.0, segment.prob)),
             )
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import ModelUnavailable
-from pipelines.models.protocols import Identity
+from pipelines.models.protocols import RATE, Identity
 
-RATE = 16_000
 FRAME = 512
 CONTEXT = 64
 FRAMES_AT_ONCE = 64

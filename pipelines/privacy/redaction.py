@@ -181,4 +181,3 @@ def _lies_in(inner: Box, outer: Box) -> bool:
     wide = min(inner[0] + inner[2], outer[0] + outer[2]) - max(inner[0], outer[0])
     high = min(inner[1] + inner[3], outer[1] + outer[3]) - max(inner[1], outer[1])
     return wide > 0 and high > 0 and 2 * wide * high >= _area(inner)
-

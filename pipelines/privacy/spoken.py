@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.errors import residual_finding
-from pipelines.models.protocols import SpokenWord
+from pipelines.models.protocols import RATE, SpokenWord
 from pipelines.privacy import spoken_forms, spoken_names, spoken_numbers, spoken_words
 from pipelines.privacy.pii import Detector
 from pipelines.privacy.spoken_forms import as_said, write_out
 from pipelines.privacy.spoken_words import is_mask
-from pipelines.reading.sound import RATE
 
 MARGIN_S = 0.2
 """What is silenced before and after a finding: recognisers place words no better than this."""
@@ -205,7 +204,6 @@ def _mask(finding: SpokenFinding) -> SpokenWord:
 
 def _sorted(findings: Iterable[SpokenFinding]) -> list[SpokenFinding]:
     return sorted(findings, key=lambda finding: (finding.start_s, finding.end_s))
-
 
 
 CODE = (sys.modules[__name__], spoken_forms, spoken_names, spoken_numbers, spoken_words)

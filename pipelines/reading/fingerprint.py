@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from pipelines.reading.sound import RATE
+from pipelines.models.protocols import RATE
 
 SAME = 0.8
 """From this share of equal bits on, two fingerprints are of one recording."""

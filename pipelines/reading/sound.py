@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipelines.errors import BadInput
+from pipelines.models.protocols import RATE
 from pipelines.reading.streams import check_seconds, decoded, opened, sound_stream
 from pipelines.settings import Settings
 
-RATE = 16_000
 _BLOCK_S = 10.0
 # Containers round time stamps; only what is further off is a gap or an overlap.
 _JITTER_S = 0.1

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from pipelines.errors import BadInput
+from pipelines.models.protocols import RATE
 from pipelines.reading.media import SNIFF_BYTES, NotMedia, decode_pages, decode_text, sniff
-from pipelines.reading.sound import RATE, decode_sound
+from pipelines.reading.sound import decode_sound
 from pipelines.reading.streams import probe
 from pipelines.reading.video import keyframes
 from pipelines.search.query import Degraded, Query, Sound

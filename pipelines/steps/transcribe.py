@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.catalog.sources import locate
 from pipelines.errors import BadInput, MediadexError
-from pipelines.models.protocols import Recognizer, SpokenWord
+from pipelines.models.protocols import RATE, Recognizer, SpokenWord
 from pipelines.models.voice import VoiceActivity
 from pipelines.privacy import spoken
 from pipelines.privacy.pii import Detector
@@ -21,7 +21,7 @@ from pipelines.privacy.spoken import RedactedSpeech, SpokenFinding, redact_speec
 from pipelines.progress import reporter
 from pipelines.reading import passages, sound, subtitles, transcribing
 from pipelines.reading.passages import split_speech
-from pipelines.reading.sound import RATE, as_flac, decode_sound, pieces
+from pipelines.reading.sound import as_flac, decode_sound, pieces
 from pipelines.reading.subtitles import read_subtitles
 from pipelines.reading.transcribing import transcribe
 from pipelines.recipes import digest

@@ -17,6 +17,7 @@ setup: tesseract $(READY) ## Install everything into .venv: once 8 GB and some m
 demo: setup ## Index the samples, then search them.
 	$(BIN)/mediadex index samples
 	$(BIN)/mediadex search "mug of hot coffee" -k 3
+	$(BIN)/mediadex search "return shoes that are too small" -k 3
 	$(BIN)/mediadex status
 
 test: setup ## Run all tests.

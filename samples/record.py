@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipelines.reading.sound import RATE
 from pipelines.reading.subtitles import read_subtitles
 from pipelines.settings import Settings
 from samples import draw
 from tests.speaking import speak
 
 HERE = Path(__file__).parent
-RATE = 16_000  # samples a second
 VOICE, SPEED = "en-us+f5", 140  # the built-in recognizer understands it well
 SIZE, FPS = (640, 360), 10
 

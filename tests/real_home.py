@@ -22,7 +22,8 @@ from speaking import speak
 from spoken_clips import Clip, spoken_clips
 
 from pipelines.reading.video import keyframes
-from pipelines.search.media import Upload
+from pipelines.search.filters import compile_filter
+from pipelines.search.media import Upload, with_upload
 from pipelines.search.query import Query
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
@@ -91,8 +92,17 @@ class RealHome:
         runner, service = self._asking
         return runner.run(service.search(Query(text, **how), uploads))["results"]
 
+    def best_in(self, channel: str, upload: Upload) -> str:
+        """Return the file that a channel alone finds first, among those that were not made."""
+        runner, service = self._asking
+        query = with_upload(Query(k=3), upload, self.settings)
+        searcher = runner.run(service.view()).searcher
+        ranked = runner.run(searcher.rankings(query, compile_filter(GIVEN)))[channel]
+        [item] = self.store.items.rows(where=f"item_id = '{ranked[0]}'")
+        return place_of(item["origins"][0])
+
     def item(self, name: str) -> dict[str, Any]:
-        """Return the item whose file has a name, below the folder of its kind."""
+        """Return the item of a file, named below the folder of its kind."""
         [item] = [row for row in self.store.items.rows() if place_of(row["origins"][0]) == name]
         return item
 
@@ -140,7 +150,7 @@ def _joined(plan: Film, videos: Path, clips: Mapping[str, Clip]) -> bytes:
     for name, start_s in plan.spoken.items():
         samples = clips[name].samples
         heard[round(start_s * RATE) :][: len(samples)] = samples
-    return film(pictures, 1 / fps, heard, fps=fps, size=(480, 270))
+    return film(pictures, 1 / fps, heard, fps=fps, size=(320, 180))
 
 
 def pictures_of(path: Path, fps: int) -> Iterator[Image.Image]:

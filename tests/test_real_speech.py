@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import stocked
 from real_home import CALL, FILMS, GIVEN, SUNDAY, RealHome, place_of, real_home
-from running import bytes_below, start
+from running import bytes_below
 from spoken_clips import Clip, read_sound, spoken_clips
 
 from pipelines.models.speech import PocketSphinxRecognizer
@@ -79,14 +79,23 @@ def test_words_point_to_the_second_of_a_film(real: RealHome, clips: list[Clip]) 
             assert start_s - 0.5 <= begins and ends <= start_s + length + 0.5
 
 
-def test_a_part_of_a_recording_finds_it(real: RealHome, tmp_path: Path) -> None:
-    recordings = sorted((real.raw / "audio").glob("*/*.*"))
-    assert len(recordings) == 2
-    for path in recordings:
-        part = sound(read_sound(path)[20 * RATE : 28 * RATE], codec="libmp3lame")
-        best = real.ask(None, in_memory(part, "audio"), where=GIVEN, k=1)[0]
-        assert place_of(best) == "/".join(path.parts[-2:])
-        assert best["channels"]["audio"] > 0
+def test_a_part_of_a_recording_finds_it(real: RealHome, clips: list[Clip]) -> None:
+    wholes = {
+        "/".join(path.parts[-2:]): read_sound(path)[20 * RATE : 28 * RATE]
+        for path in sorted((real.raw / "audio").glob("*/*.*"))
+    }
+    wholes |= {clip.name: clip.samples[len(clip.samples) // 3 :] for clip in clips}
+    assert len(wholes) == 2 + 11
+    # By what it sounds like alone, a second or two may also be another clip of the same voice.
+    found = [
+        real.best_in("audio", in_memory(sound(part, codec="libmp3lame"), "audio")) == name
+        for name, part in wholes.items()
+    ]
+    assert sum(found) / len(found) >= 0.9
+    part = sound(wholes[SUNDAY], codec="libopus", rate=48_000)
+    best = real.ask(None, in_memory(part, "audio"), where=GIVEN, k=1)[0]
+    assert place_of(best) == SUNDAY
+    assert best["channels"]["audio"] > 0 and best["channels"]["transcript"] > 0
 
 
 def secrets() -> list[str]:
@@ -106,7 +115,9 @@ def written(home: Path) -> Iterator[str]:
 def test_planted_personal_data_is_nowhere_and_silent(real: RealHome) -> None:
     assert all(part in CALL for part in secrets()[:3])
     assert bytes_below(real.home, secrets()) == {}
-    assert [secret for text in written(real.home) for secret in secrets() if secret in text] == []
+    texts = list(written(real.home))
+    assert [secret for text in texts for secret in secrets() if secret in text] == []
+    assert any("my name is" in text for text in texts), "what is not private is found"
 
     item = real.item("made/call.flac")["item_id"]
     transcript = said(real, "made/call.flac")
@@ -130,15 +141,3 @@ def test_planted_personal_data_is_nowhere_and_silent(real: RealHome) -> None:
     assert redact_speech(again.words, Detector()).findings == ()
     heard = " ".join(word.text for word in again.words)
     assert not re.search("robert|brown|" + "|".join(secrets()), heard)
-
-
-def test_the_command_takes_a_sound(real: RealHome, tmp_path: Path, clips: list[Clip]) -> None:
-    clip = next(clip for clip in clips if clip.name == SUNDAY)
-    part = tmp_path / "asked.ogg"
-    part.write_bytes(sound(clip.samples[RATE // 2 :], codec="libopus", rate=48_000))
-    process = start(
-        real.home, "search", "--audio", str(part), "--where", GIVEN, "-k", "3", "--json"
-    )
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert place_of(json.loads(out)["results"][0]) == SUNDAY

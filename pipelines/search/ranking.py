@@ -78,8 +78,14 @@ def _calibrated(
 
 
 def _shares(profile: str, query: Query, encoded: Encoded) -> dict[str, float]:
-    """Return the weights of the profile, with less for channels that are asked with a caption."""
+    """Return the weights of the profile, as far as they fit what is asked with.
+
+    A channel that is asked with a made-up caption counts for less. Asked with a film, whole films
+    count as pictures do otherwise: each picture shown in it is like only a part of it.
+    """
     shares = profiles.weights(profile)
+    if query.clip:
+        shares |= {"video": shares["visual"], "visual": shares["video"]}
     if not query.typed and query.guess and query.guess.source == "caption":
         guessed = (name for name, probe in encoded.probes.items() if probe.medium == "text")
         shares |= {name: shares[name] * _GUESS_TRUST for name in guessed}

@@ -20,8 +20,8 @@ demo: setup ## Index the samples, then search them.
 	$(BIN)/mediadex search "return shoes that are too small" -k 3
 	$(BIN)/mediadex status
 
-test: setup ## Run all tests.
-	$(BIN)/pytest
+test: setup ## Run all tests, a process a core.
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup ## Lint, check formats, types and layers, and load the definitions.
 	$(BIN)/ruff check

@@ -169,14 +169,14 @@ def traces(home: Path, number: int) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for path in sorted(home.rglob("*")):
         if path.is_file():
-            for content in (path.read_bytes(), *_decoded(path)):
+            for content in (path.read_bytes(), *decoded(path)):
                 for what, value in marks(number).items():
                     if value in content:
                         found.setdefault(str(path.relative_to(home)), set()).add(what)
     return found
 
 
-def _decoded(path: Path) -> Iterator[bytes]:
+def decoded(path: Path) -> Iterator[bytes]:
     if path.suffix == ".parquet":
         columns = pq.read_table(path).columns
     elif path.suffix in (".lance", ".idx"):

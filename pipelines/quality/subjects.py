@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -61,8 +60,10 @@ def subjects() -> list[Subject]:
             lambda store, _: rows.items(store),
             lambda store, _: [store.items.version],
         ),
-        _of_texts("items", f"segment = {quoted(SEGMENT)}"),
-        *chain.from_iterable(map(_of_reading, (RedactStep, KeyframeStep, TranscriptStep))),
+        # What stands beside items is looked at here: a scan that finds nothing looks at no texts.
+        *_of_reading(RedactStep, f" OR segment = {quoted(SEGMENT)}"),
+        *_of_reading(KeyframeStep),
+        *_of_reading(TranscriptStep),
         *(
             _of_texts(step.name, f"source = {quoted(step.source)}")
             for step in (CaptionStep, SoundTagStep, StoryStep)
@@ -99,7 +100,7 @@ def subjects() -> list[Subject]:
     ]
 
 
-def _of_reading(step: type[ItemStep]) -> list[Subject]:
+def _of_reading(step: type[ItemStep], beside: str = "") -> list[Subject]:
     return [
         Subject(
             step.name,
@@ -109,7 +110,7 @@ def _of_reading(step: type[ItemStep]) -> list[Subject]:
             lambda store, _: rows.segments(store, step.own()),
             lambda store, _: [store.segments.version, store.outcomes.version],
         ),
-        _of_texts(step.name, f"{step.own()} AND {equals_any('source', step.sources)}"),
+        _of_texts(step.name, f"{step.own()} AND {equals_any('source', step.sources)}{beside}"),
     ]
 
 

@@ -1,6 +1,7 @@
 """Cutting text into passages short enough to embed and to cite."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from pipelines.models.protocols import SpokenWord
 from pipelines.reading.ocr import Word
@@ -10,6 +11,7 @@ PASSAGE_WORDS = 120
 SPEECH_WORDS = 30
 SHARED_WORDS = 10
 SPEECH_S = 30.0
+BREAK_S = 5.0
 _SLACK = 6  # words that a cut may move by to fall into a pause
 
 
@@ -55,9 +57,18 @@ def split_speech(
     """Cut a transcript into windows: text, start and end (s), mean confidence if known, words.
 
     A window holds about `SPEECH_WORDS` words in at most `SPEECH_S` seconds and shares about
-    `SHARED_WORDS` with the next; cuts move to the longest pause near by. A phrase is never cut: a
-    longer one is a window by itself.
+    `SHARED_WORDS` with the next; cuts move to the longest pause near by. After a pause of `BREAK_S`
+    something else is spoken of: no window reaches across it. A phrase is never cut: a longer one is
+    a window by itself.
     """
+    breaks = [at for at in range(1, len(words)) if _pause(words, at) >= BREAK_S]
+    for start, end in pairwise([0, *breaks, len(words)]):
+        yield from _windows(words[start:end])
+
+
+def _windows(
+    words: Sequence[SpokenWord],
+) -> Iterator[tuple[str, float, float, float | None, list[SpokenWord]]]:
     sizes = [len(word.text.split()) for word in words]
     start = end = 0
     while end < len(words):

@@ -24,7 +24,6 @@ GROUPS = {
 }
 CHECKS = {
     ("items", "items"),
-    ("items", "texts"),
     *((name, "segments") for name in READ),
     *((name, "texts") for name in READ | DESCRIBED),
     *((name, "vectors") for name in EMBEDDINGS),

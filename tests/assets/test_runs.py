@@ -14,16 +14,11 @@ from homes import PLANTED, Home
 import assets.checks
 from pipelines.channels import CHANNELS
 from pipelines.models.suite import ModelSuite
+from pipelines.pipeline import STEPS
 from pipelines.releases.log import require
 
 pytestmark = pytest.mark.slow
 
-DERIVED = (
-    "redacted_media",
-    "captions",
-    "passages",
-    *(f"{name}_embeddings" for name in CHANNELS),
-)
 NUMBERS = (
     "rows",
     "encoded",
@@ -62,8 +57,8 @@ def by_hand(open_home: Callable[..., Home], raw: Path) -> Home:
     assert home.scan(raw).success
     first, *others = home.batches
     assert len(others) == 3
-    assert home.run(*DERIVED, batch=first).success
-    assert home.run(*DERIVED, span=(others[0], others[-1])).success
+    assert home.run(*STEPS, batch=first).success
+    assert home.run(*STEPS, span=(others[0], others[-1])).success
     assert home.run("release").success
     return home
 
@@ -100,7 +95,7 @@ def test_the_terminal_makes_the_same(
 
 
 def test_every_batch_is_a_materialized_partition(by_hand: Home) -> None:
-    for name in ("raw_media", *DERIVED):
+    for name in ("raw_media", *STEPS):
         assert by_hand.instance.get_materialized_partitions(dg.AssetKey(name)) == set(
             by_hand.batches
         )
@@ -109,12 +104,12 @@ def test_every_batch_is_a_materialized_partition(by_hand: Home) -> None:
 def test_a_second_run_of_everything_does_nothing(by_hand: Home) -> None:
     before = contents(by_hand)
     scanned = by_hand.scan()
-    derived = by_hand.run(*DERIVED, span=(by_hand.batches[0], by_hand.batches[-1]))
+    derived = by_hand.run(*STEPS, span=(by_hand.batches[0], by_hand.batches[-1]))
     released = by_hand.run("release")
 
     assert metadata(scanned, "items")[0]["unchanged"].value == 4
     assert not scanned.asset_materializations_for_node("raw_media")
-    for name in DERIVED:
+    for name in STEPS:
         reports = metadata(derived, name)
         assert len(reports) == 4
         assert {

@@ -106,3 +106,11 @@ def test_confidence_is_that_of_the_words_that_have_one() -> None:
     assert (text, start_s, end_s, confidence) == ("a <PERSON> b", 0, 3, 0.6)
     [(_, _, _, unknown, _)] = split_speech(said[1:2])
     assert unknown is None and list(split_speech([])) == []
+
+
+def test_what_is_said_after_a_long_silence_is_another_window() -> None:
+    first = [SpokenWord("early", place, place + 0.5) for place in range(6)]
+    later = [SpokenWord("late", place, place + 0.5) for place in range(20, 24)]
+    spans = [(start, end) for _, start, end, _, _ in split_speech([*first, *later])]
+    assert spans == [(0, 5.5), (20, 23.5)]
+    assert [*split_speech([])] == []

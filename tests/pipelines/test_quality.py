@@ -196,10 +196,7 @@ def test_absent_tables_have_no_rows(subject: Subject, store: Store) -> None:
 @pytest.mark.parametrize(
     ("asset", "write"),
     [
-        (
-            "items",
-            lambda store: (store.items.append([item()]), store.texts.append([text()])),
-        ),
+        ("items", lambda store: store.items.append([item()])),
         ("redacted_media", lambda store: refuse(store, "a")),
         ("captions", lambda store: store.texts.append([text()])),
         ("passages", lambda store: store.passages.upsert([{"key": "a", "text": "b"}])),

@@ -1,15 +1,30 @@
-"""Real and synthetic speech through the index: understood, found, and silent where it must be."""
+"""Real speech and films through the index: understood, found to the second, silent where due."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import jiwer
 import numpy as np
 import pytest
 import stocked
-from real_home import CALL, FILMS, GIVEN, SUNDAY, RealHome, place_of, real_home
+from PIL import Image
+from real_home import (
+    BANGKOK,
+    BUNNY,
+    CALL,
+    FILMS,
+    GIVEN,
+    KITTEN,
+    SUNDAY,
+    RealHome,
+    pictures_of,
+    place_of,
+    real_home,
+)
 from running import bytes_below
 from spoken_clips import Clip, read_sound, spoken_clips
 
@@ -20,7 +35,7 @@ from pipelines.privacy.spoken import redact_speech
 from pipelines.reading.sound import RATE, from_flac
 from pipelines.reading.transcribing import transcribe
 from pipelines.search.media import in_memory
-from tests.pipelines.made_media import sound
+from tests.pipelines.made_media import film, sound
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +84,10 @@ def test_clips_are_found_by_words_that_were_really_said(real: RealHome, clips: l
 
 def test_words_point_to_the_second_of_a_film(real: RealHome, clips: list[Clip]) -> None:
     given = {clip.name: clip for clip in clips}
-    for film, plan in FILMS.items():
+    for name_of_film, plan in FILMS.items():
         for name, start_s in plan.spoken.items():
             best = real.ask(middle(given[name].text), where="kind = 'video'", k=1)[0]
-            assert place_of(best) == f"made/{film}"
+            assert place_of(best) == f"made/{name_of_film}"
             begins, ends = best["segment"]["start_s"], best["segment"]["end_s"]
             length = len(given[name].samples) / RATE
             assert begins <= start_s + length / 2 <= ends
@@ -108,7 +123,7 @@ def secrets() -> list[str]:
 def written(home: Path) -> Iterator[str]:
     """Everything below a home as text, tables decoded."""
     for path in filter(Path.is_file, home.rglob("*")):
-        for content in stocked._decoded(path):
+        for content in stocked.decoded(path):
             yield content.decode("utf-8", "ignore").lower()
 
 
@@ -141,3 +156,58 @@ def test_planted_personal_data_is_nowhere_and_silent(real: RealHome) -> None:
     assert redact_speech(again.words, Detector()).findings == ()
     heard = " ".join(word.text for word in again.words)
     assert not re.search("robert|brown|" + "|".join(secrets()), heard)
+
+
+@pytest.fixture(scope="module")
+def captions(real: RealHome) -> dict[str, str]:
+    lines = (real.raw / "video" / "labels.jsonl").read_text().splitlines()
+    return {row["file"]: row["caption"] for row in map(json.loads, lines)}
+
+
+def test_everything_is_indexed(real: RealHome) -> None:
+    outcomes = real.report["outcomes"]
+    assert outcomes["failed"] == outcomes["quarantined"] == 0
+    assert real.report["encoded"]["video"] == real.report["encoded"]["story"] == 7
+
+
+def test_films_are_found_by_their_captions(real: RealHome, captions: dict[str, str]) -> None:
+    assert len(captions) == 5
+    ranks = {}
+    for name, caption in captions.items():
+        found = [place_of(result) for result in real.ask(caption, where=GIVEN, k=100)]
+        ranks[name] = found.index(name) + 1
+    assert max(ranks.values()) <= 3, ranks
+
+
+@pytest.mark.parametrize("scene", [BUNNY, BANGKOK, KITTEN])
+def test_a_part_of_a_film_finds_it(real: RealHome, scene: str) -> None:
+    shown = list(pictures_of(real.raw / "video" / scene, 5))[15:40]
+    part = film(shown, 0.2, fps=5, size=(320, 180))
+    best = real.ask(None, in_memory(part, "video"), where=GIVEN, k=1)[0]
+    assert place_of(best) == scene and best["channels"]["video"] > 0
+    assert real.best_in("video", in_memory(part, "video")) == scene
+
+
+@pytest.mark.parametrize("scene", [BANGKOK, KITTEN])
+def test_a_scene_is_found_to_the_second(
+    real: RealHome, captions: dict[str, str], scene: str
+) -> None:
+    picture = next(islice(pictures_of(real.raw / "video" / scene, 5), 17, None))
+    for text, uploads in (
+        (None, [in_memory(_jpeg(picture), "image")]),
+        (captions[scene], []),
+    ):
+        found = {
+            place_of(result): result["segment"]
+            for result in real.ask(text, *uploads, where="kind = 'video' AND made = true", k=5)
+        }
+        for name, plan in FILMS.items():
+            start_s, end_s = plan.seconds(scene)
+            segment = found[f"made/{name}"]
+            assert start_s <= segment["start_s"] < segment["end_s"] <= end_s + 0.2
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    return buffer.getvalue()

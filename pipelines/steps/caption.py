@@ -29,12 +29,12 @@ class CaptionStep(DescribeStep):
         self._settings = settings
 
     @property
-    def model(self) -> str:  # type: ignore[override]
+    def model(self) -> str:
         """Key of the caption model."""
         return self._captioner.identity.key
 
     @property
-    def version(self) -> str:  # type: ignore[override]
+    def version(self) -> str:
         """Version of code and model."""
         return step_version(self.name, CODE, self._captioner.identity)
 

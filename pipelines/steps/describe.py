@@ -22,10 +22,18 @@ class DescribeStep:
     accelerated = True
     name: str
     source: str
-    model: str
-    version: str
     store: Store
     inputs: Inputs
+
+    @property
+    def model(self) -> str:
+        """Key of the model, empty where there is none."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Version of code and model."""
+        raise NotImplementedError
 
     def state(self) -> None:
         """Nothing: its rows are in Delta tables."""

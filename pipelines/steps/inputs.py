@@ -3,6 +3,7 @@
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
@@ -91,53 +92,70 @@ class Sounds(Derivatives):
         return model.prepare(from_flac(store.blobs.get(row["derivative"])))
 
 
-class Clips:
-    """Videos, each by all its keyframes."""
+class Films:
+    """Videos, each by its parts of one kind in the order of time.
+
+    The parts are rows of `table` for which the SQL condition `which` holds; what `essence`, also
+    SQL, says of them decides whether a row is to be made again.
+    """
 
     segment: ClassVar[str] = "video"
 
+    def __init__(self, table: str, which: str, essence: str, column: str):
+        self._table, self._which, self._essence, self._column = table, which, essence, column
+
     def wanted(self, store: Store, version: str, batches: Collection[str] | None) -> pa.Table:
-        """Return one row for each live video that has keyframes (`WANTED`)."""
-        frames = (
+        """Return one row for each live video that has such parts (`WANTED`)."""
+        parts = (
             "SELECT item_id, min(batch) AS batch, min(start_s) AS start_s, max(end_s) AS end_s,"
-            " md5(string_agg(derivative, ',' ORDER BY start_s)) AS frames"
-            f" FROM segments WHERE kind = 'keyframe' AND {within(batches)} GROUP BY item_id"
+            f" md5(string_agg({self._essence}, ',' ORDER BY start_s)) AS essence"
+            f" FROM parts WHERE {self._which} AND {within(batches)} GROUP BY item_id"
         )
         return select(
             f"SELECT s.item_id || '#{self.segment}' AS key, s.item_id, s.batch,"
-            f" '{version}-' || s.frames AS recipe, {COPIED.format('s')}"
-            f" FROM ({frames}) s JOIN items i ON s.item_id = i.item_id"
+            f" '{version}-' || s.essence AS recipe, {COPIED.format('s')}"
+            f" FROM ({parts}) s JOIN items i ON s.item_id = i.item_id"
             f" WHERE NOT i.deleted AND {clean(store)} AND {within(batches, 'i.batch')}",
             WANTED,
-            segments=store.segments,
+            parts=store.facts[self._table],
             items=store.items,
         )
 
     def rows(self, store: Store, batch: str, keys: Collection[str]) -> list[dict[str, Any]]:
-        """Return the videos of a batch with the given keys, with their keyframes in order."""
+        """Return the videos of a batch with the given keys, their `parts` with second and value."""
         items = {key.removesuffix(f"#{self.segment}") for key in keys}
-        columns = ["item_id", "start_s", "end_s", "derivative"]
-        where = f"batch = {quoted(batch)} AND kind = 'keyframe' AND {narrowed('item_id', items)}"
-        frames: dict[str, list[dict[str, Any]]] = {}
-        for row in sorted(store.segments.rows(columns, where), key=lambda row: row["start_s"]):
-            frames.setdefault(row["item_id"], []).append(row)
+        where = f"batch = {quoted(batch)} AND {self._which} AND {narrowed('item_id', items)}"
+        columns = ["item_id", "start_s", "end_s", self._column]
+        found = store.facts[self._table].rows(columns, where)
+        found.sort(key=lambda row: (row["item_id"], row["start_s"]))
         return [
             {
                 "key": f"{item}#{self.segment}",
                 "item_id": item,
                 "segment": self.segment,
                 "page": None,
-                "start_s": found[0]["start_s"],
-                "end_s": found[-1]["end_s"],
-                "derivatives": [row["derivative"] for row in found],
+                "start_s": parts[0]["start_s"],
+                "end_s": parts[-1]["end_s"],
+                "parts": [(row["start_s"], row[self._column]) for row in parts],
             }
-            for item, found in frames.items()
-            if item in items
+            for item, group in groupby(found, key=lambda row: row["item_id"])
+            if item in items and (parts := list(group))
         ]
 
     def load(self, store: Store, row: dict[str, Any], model: Any) -> Any:
+        """Return the parts: they were read already."""
+        return row["parts"]
+
+
+class Clips(Films):
+    """Videos, each by all its keyframes."""
+
+    def __init__(self) -> None:
+        super().__init__("segments", "kind = 'keyframe'", "derivative", "derivative")
+
+    def load(self, store: Store, row: dict[str, Any], model: Any) -> Any:
         """Decode those keyframes of a video that the model looks at into its input."""
-        return model.prepare(_Strip(store, row["derivatives"]))
+        return model.prepare(_Strip(store, [name for _, name in row["parts"]]))
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ class SoundTagStep(DescribeStep):
         self._settings = settings
 
     @property
-    def model(self) -> str:  # type: ignore[override]
+    def model(self) -> str:
         """Key of the model, empty without one."""
         return self._tagger.identity.key if self._tagger else ""
 
     @property
-    def version(self) -> str:  # type: ignore[override]
+    def version(self) -> str:
         """Version of code and model."""
         models = [self._tagger.identity] if self._tagger else []
         return step_version(self.name, CODE, *models)

@@ -21,7 +21,7 @@ demo: setup ## Index the samples, then search them.
 	$(BIN)/mediadex status
 
 test: setup ## Run all tests, a process a core.
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, check formats, types and layers, and load the definitions.
 	$(BIN)/ruff check

@@ -7,6 +7,11 @@ import pytest
 from running import SAMPLES, mediadex
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole runs: they take longest, and no process shall wait at the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def samples_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A home with the samples indexed, and what `index` reported."""

@@ -12,7 +12,9 @@ from pipelines.recipes import digest_json
 from pipelines.settings import Settings
 from pipelines.steps import caption, embed, ingest, keyframes, redact, story, tag, transcribe
 from pipelines.steps.caption import CaptionStep
+from pipelines.steps.describe import DescribeStep
 from pipelines.steps.embed import EmbedStep, PassageStep
+from pipelines.steps.items import ItemStep
 from pipelines.steps.keyframes import KeyframeStep
 from pipelines.steps.redact import RedactStep
 from pipelines.steps.runner import Step, plan
@@ -34,6 +36,17 @@ AFTER: Mapping[str, tuple[str, ...]] = {
 
 STEPS = tuple(AFTER)
 """The names of all steps, in order."""
+
+READERS: tuple[type[ItemStep], ...] = (RedactStep, KeyframeStep, TranscriptStep)
+"""The steps named in `READING`."""
+DESCRIBERS: tuple[type[DescribeStep], ...] = (CaptionStep, StoryStep, SoundTagStep)
+"""The steps that say in words what something shows or how it sounds."""
+
+
+def upstream(name: str) -> set[str]:
+    """Return all steps on whose rows those of a step depend."""
+    before = set(AFTER.get(name, ()))
+    return before.union(*map(upstream, before))
 
 
 def build_step(name: str, store: Store, models: ModelSuite, settings: Settings) -> Step:

@@ -21,7 +21,7 @@ from pipelines.errors import MediadexError
 from pipelines.models import factory
 from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import now
-from pipelines.pipeline import AFTER, STEPS, build_step, in_order
+from pipelines.pipeline import STEPS, build_step, in_order, upstream
 from pipelines.settings import Settings
 from pipelines.steps.embed import EmbedStep
 from pipelines.steps.runner import Plan, Step, inputs_of, plan
@@ -106,15 +106,9 @@ def estimate(store: Store, models: ModelSuite, settings: Settings, what: Scope) 
     }
     found = []
     for name, (step, work) in plans.items():
-        above = [plans[other][1] for other in _upstream(name) if other in plans]
+        above = [plans[other][1] for other in upstream(name) if other in plans]
         found.append(_estimated(store, settings, step, work, _expected(step, work, above)))
     return found
-
-
-def _upstream(name: str) -> set[str]:
-    """Return all steps on whose rows those of a step depend."""
-    before = set(AFTER.get(name, ()))
-    return before.union(*map(_upstream, before))
 
 
 def _expected(step: Step, work: Plan, upstream: Sequence[Plan]) -> int:

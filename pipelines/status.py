@@ -8,14 +8,9 @@ import pyarrow as pa
 from pipelines.channels import CHANNELS
 from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import STATUSES, SUPERSEDED
+from pipelines.pipeline import DESCRIBERS, READERS
 from pipelines.releases.log import serving
-from pipelines.steps.caption import CaptionStep
 from pipelines.steps.embed import EmbedStep, PassageStep
-from pipelines.steps.keyframes import KeyframeStep
-from pipelines.steps.redact import RedactStep
-from pipelines.steps.story import StoryStep
-from pipelines.steps.tag import SoundTagStep
-from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable, equals_any, quoted, select
 from pipelines.tables.vectors import SearchTable
@@ -80,13 +75,10 @@ def _rows(store: Store, models: ModelSuite) -> dict[str, int]:
     }
     return {
         "ingest": _count(store.items, "item_id", "NOT deleted"),
-        **{
-            step.name: _count(store.segments, "DISTINCT item_id", step.own())
-            for step in (RedactStep, KeyframeStep, TranscriptStep)
-        },
+        **{step.name: _count(store.segments, "DISTINCT item_id", step.own()) for step in READERS},
         **{
             step.name: _count(store.texts, "key", f"source = {quoted(step.source)}")
-            for step in (CaptionStep, StoryStep, SoundTagStep)
+            for step in DESCRIBERS
         },
         **{name: _length(table) for name, table in vectors.items()},
         PassageStep.name: _length(store.passages),

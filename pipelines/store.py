@@ -11,6 +11,7 @@ from pipelines.tables.schemas import FACTS, passage_schema, vector_schema
 from pipelines.tables.vectors import SearchTable, connect
 
 PASSAGES = "passages"
+_MOST_TABLES = 100_000
 
 
 class Store:
@@ -46,6 +47,10 @@ class Store:
     def database(self) -> Any:
         """The LanceDB database itself, for work on whole tables; rows go through the tables."""
         return connect(self.search_root, self.storage_options)
+
+    def search_tables(self) -> list[str]:
+        """Return the names of all LanceDB tables."""
+        return sorted(self.database.list_tables(limit=_MOST_TABLES).tables)
 
     def used_blobs(self) -> set[str]:
         """Return the names of the blobs that a segment refers to."""

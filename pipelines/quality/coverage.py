@@ -8,33 +8,23 @@ import pyarrow.compute as pc
 
 from pipelines.channels import CHANNELS, Channel
 from pipelines.outcomes import REFUSED
-from pipelines.pipeline import AFTER
+from pipelines.pipeline import READERS, upstream
 from pipelines.releases.candidate import at_version
 from pipelines.releases.manifest import Manifest
 from pipelines.steps.embed import EmbedStep
 from pipelines.steps.inputs import SEGMENT_KINDS
-from pipelines.steps.items import ItemStep
 from pipelines.steps.keyframes import KeyframeStep
-from pipelines.steps.redact import RedactStep
 from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
 
 COVERAGE = pa.schema([("name", pa.string()), ("items", pa.int64()), ("share", pa.float64())])
 
-_STEPS: dict[str, type[ItemStep]] = {
-    step.name: step for step in (RedactStep, KeyframeStep, TranscriptStep)
-}
-# The items that each reading step reads, and the kinds that each encoder sees.
-_READ = {
-    "redacted_media": "kind IN ('image', 'document', 'text')",
-    "keyframes": "kind = 'video'",
-    "transcripts": "array_has(modalities, 'sound')",
-}
+# The items that each kind of encoder sees.
 _SEEN = {
     "image": "kind <> 'text'",
-    "sound": _READ["transcripts"],
-    "clip": _READ["keyframes"],
+    "sound": TranscriptStep.reads,
+    "clip": KeyframeStep.reads,
     "text": "true",
 }
 
@@ -46,14 +36,15 @@ def coverage(store: Store, manifest: Manifest, at: dt.datetime | None = None) ->
     is still there. With `at`, only items that have not changed since that time are expected.
     """
     rows = []
-    for name, step in _STEPS.items():
-        expected = _without(_live(store, _READ[name], at), _outcomes(store, REFUSED, [name]))
-        failed = _outcomes(store, ["failed"], [name])
+    for step in READERS:
+        expected = _without(_live(store, step.reads, at), _outcomes(store, REFUSED, [step.name]))
+        failed = _outcomes(store, ["failed"], [step.name])
         made = store.segments.read(["item_id"], step.own())["item_id"]
-        rows.append(_row(name, expected, _without(made, failed)))
+        rows.append(_row(step.name, expected, _without(made, failed)))
+    seen = {kind: _live(store, which, at) for kind, which in _SEEN.items()}
     for name, channel in CHANNELS.items():
-        steps = _before(EmbedStep.name_of(channel))
-        live = _live(store, _SEEN[_looks_at(channel)], at)
+        embedding = EmbedStep.name_of(channel)
+        steps, live = {embedding, *upstream(embedding)}, seen[_looks_at(channel)]
         refused = _outcomes(store, REFUSED, steps)
         failed, wanted = _outcomes(store, ["failed"], steps), _inputs(store, channel)
         # What failed would have had something to embed; of metadata that is known.
@@ -62,11 +53,6 @@ def coverage(store: Store, manifest: Manifest, at: dt.datetime | None = None) ->
         expected = _without(_within(live, wanted), refused)
         rows.append(_row(name, expected, _without(_found(store, manifest, name), failed)))
     return pa.Table.from_pylist(rows, COVERAGE)
-
-
-def _before(step: str) -> set[str]:
-    """Return a step and all on whose rows its own depend: where an item can fail on its way."""
-    return {step}.union(*(map(_before, AFTER.get(step, ()))))
 
 
 def _looks_at(channel: Channel) -> str:

@@ -9,14 +9,12 @@ import pyarrow as pa
 from pipelines.catalog.metadata import SEGMENT
 from pipelines.channels import CHANNELS, Channel
 from pipelines.models.suite import ModelSuite
+from pipelines.pipeline import DESCRIBERS
 from pipelines.quality import rows, suites
 from pipelines.recipes import digest
-from pipelines.steps.caption import CaptionStep
 from pipelines.steps.items import ItemStep
 from pipelines.steps.keyframes import KeyframeStep
 from pipelines.steps.redact import RedactStep
-from pipelines.steps.story import StoryStep
-from pipelines.steps.tag import SoundTagStep
 from pipelines.steps.transcribe import TranscriptStep
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, quoted
@@ -64,10 +62,7 @@ def subjects() -> list[Subject]:
         *_of_reading(RedactStep, f" OR segment = {quoted(SEGMENT)}"),
         *_of_reading(KeyframeStep),
         *_of_reading(TranscriptStep),
-        *(
-            _of_texts(step.name, f"source = {quoted(step.source)}")
-            for step in (CaptionStep, SoundTagStep, StoryStep)
-        ),
+        *(_of_texts(step.name, f"source = {quoted(step.source)}") for step in DESCRIBERS),
         *map(_of_channel, CHANNELS.values()),
         Subject(
             "passages",

@@ -213,8 +213,7 @@ def clean(store: Store) -> str:
 
     The others are kept out as a whole, whichever step it was.
     """
-    kept_out = residual(store.outcomes)
-    return f"NOT ({equals_any('i.item_id', kept_out)})" if kept_out else "true"
+    return f"NOT ({equals_any('i.item_id', residual(store.outcomes))})"
 
 
 def inputs_of_channel(channel: Channel) -> Inputs:

@@ -40,7 +40,11 @@ class ItemRows:
 
 
 class ItemStep:
-    """A step whose unit is the item. `parts` are what the names of its segments begin with."""
+    """A step whose unit is the item.
+
+    `reads` is the SQL condition for the items that it reads, `parts` are what the names of its
+    segments begin with.
+    """
 
     # Reading is the work itself here: the next group must not start before this one is safe.
     loads_ahead = False
@@ -48,6 +52,7 @@ class ItemStep:
     accelerated = False
     name: str
     store: Store
+    reads: str
     parts: tuple[str, ...]
     sources: tuple[str, ...]
 
@@ -103,18 +108,17 @@ class ItemStep:
         """Return the SQL condition for the rows of this step, by their segment's name."""
         return "(" + " OR ".join(f"segment LIKE {quoted(f'{part}%')}" for part in cls.parts) + ")"
 
-    def _items(self, recipe: str, which: str, batches: Collection[str] | None) -> pa.Table:
-        """Return one wanted row for each live item for which an SQL condition holds.
+    def _items(self, recipe: str, batches: Collection[str] | None) -> pa.Table:
+        """Return one wanted row for each live item that the step reads.
 
         Of an item in which another step still finds private data, nothing is wanted.
         """
         others = [step for step in READING if step != self.name]
         kept_out = residual(self.store.outcomes, *others) - residual(self.store.outcomes, self.name)
-        if kept_out:
-            which += f" AND NOT ({equals_any('item_id', kept_out)})"
         return select(
             f"SELECT item_id AS key, item_id, batch, '' AS attributes_hash, {recipe} AS recipe"
-            f" FROM items WHERE NOT deleted AND {which} AND {within(batches)}",
+            f" FROM items WHERE NOT deleted AND {self.reads} AND {within(batches)}"
+            f" AND NOT ({equals_any('item_id', kept_out)})",
             WANTED,
             items=self.store.items,
         )

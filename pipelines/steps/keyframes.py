@@ -30,6 +30,7 @@ class KeyframeStep(ItemStep):
 
     name = "keyframes"
     together: int | None = STREAMS_TOGETHER
+    reads = "kind = 'video'"
     parts = ("keyframe-",)
     sources = ("ocr",)
 
@@ -59,7 +60,7 @@ class KeyframeStep(ItemStep):
 
     def wanted(self, batches: Collection[str] | None) -> pa.Table:
         """Return one row per live video."""
-        return self._items(f"'{self.version}-' || content_hash", "kind = 'video'", batches)
+        return self._items(f"'{self.version}-' || content_hash", batches)
 
     def load(self, work: Input) -> ItemRows:
         """Find and redact the keyframes of one video; derivatives are stored on the way.

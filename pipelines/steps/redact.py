@@ -31,10 +31,8 @@ from pipelines.steps.items import (
 )
 from pipelines.steps.runner import Input
 from pipelines.store import Store
-from pipelines.tables.facts import equals_any
 from pipelines.versions import step_version
 
-_KINDS = ("image", "document", "text")
 _DERIVATIVE_QUALITY = 90
 _THUMBNAIL_SIDE = 160
 _THUMBNAIL_QUALITY = 75
@@ -105,6 +103,7 @@ class RedactStep(ItemStep):
     """Segments, redacted texts, findings, derivatives and thumbnails of what holds still."""
 
     name = "redacted_media"
+    reads = "kind IN ('image', 'document', 'text')"
     parts = ("image", "page-", "body")
     sources = ("ocr", "body")
 
@@ -132,7 +131,7 @@ class RedactStep(ItemStep):
         words = step_version(self.name, CODE, self._detector.identity)
         version = f"CASE kind WHEN 'text' THEN '{words}' ELSE '{self.version}' END"
         recipe = f"{version} || '-' || content_hash || '.' || kind"
-        return self._items(recipe, equals_any("kind", _KINDS), batches)
+        return self._items(recipe, batches)
 
     def load(self, work: Input) -> ItemRows:
         """Read and redact one item; derivatives are stored on the way.

@@ -49,6 +49,7 @@ class TranscriptStep(ItemStep):
 
     name = "transcripts"
     together: int | None = STREAMS_TOGETHER
+    reads = "array_has(modalities, 'sound')"
     parts = ("sound-", "speech-")
     sources = (SOURCE,)
 
@@ -92,9 +93,7 @@ class TranscriptStep(ItemStep):
         """Return one row per live item with sound; subtitles need no speech recognition."""
         version = f"CASE WHEN subtitles_hash IS NULL THEN '{self.version}'"
         version += f" ELSE '{self._version()}.' || subtitles_hash END"
-        return self._items(
-            f"{version} || '-' || content_hash", "array_has(modalities, 'sound')", batches
-        )
+        return self._items(f"{version} || '-' || content_hash", batches)
 
     def load(self, work: Input) -> ItemRows:
         """Transcribe and redact one item; pieces of sound are stored on the way.

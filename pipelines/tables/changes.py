@@ -102,7 +102,7 @@ def media_up(store: Store) -> None:
     if items is not None and "modalities" not in items.names:
         rewrite(store.items, "SELECT * FROM facts", pa.schema([*items, *_OF_MEDIA]), _unread)
     add_columns(store.texts, _LANGUAGE)
-    for name in store.database.list_tables(limit=10_000).tables:
+    for name in store.search_tables():
         add_searched(store.database.open_table(name), *_ATTRIBUTES_OF_MEDIA)
 
 
@@ -118,6 +118,6 @@ def media_down(store: Store) -> None:
     """Take the columns away; rows that were made of sound and video go at the next index."""
     drop_columns(store.items, [field.name for field in _OF_MEDIA])
     drop_columns(store.texts, [_LANGUAGE.name])
-    for name in store.database.list_tables(limit=10_000).tables:
+    for name in store.search_tables():
         names = [field.name for field in _ATTRIBUTES_OF_MEDIA]
         drop_searched(store.database.open_table(name), names)

@@ -184,9 +184,7 @@ def _facts_diff(store: Store) -> list[str]:
 
 def _searched(store: Store) -> dict[str, pa.Schema]:
     """Return the columns of every LanceDB table as they are now."""
-    database = store.database
-    names = database.list_tables(limit=10_000).tables
-    return {name: database.open_table(name).schema for name in names}
+    return {name: store.database.open_table(name).schema for name in store.search_tables()}
 
 
 def _compared(table: str, present: pa.Schema, declared: pa.Schema) -> list[str]:

@@ -18,12 +18,11 @@ _SMALL_FRAGMENTS = 8
 _DELETED_SHARE = 0.02
 _OF_ENCODER = re.compile(r".+_[0-9a-f]{12}")
 _RELEASE = re.compile(r"r\d+")
-_ALL = 100_000
 
 
 def tables(store: Store) -> list[str]:
     """Return the names of all LanceDB tables."""
-    return sorted(store.database.list_tables(limit=_ALL).tables)
+    return store.search_tables()
 
 
 def is_being_purged(store: Store, table: str) -> bool:

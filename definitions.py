@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks, derive, disaster, erasure, ingest, planning, publish, upkeep
+from assets import checks, derive, disaster, erasure, ingest, planning, publish, tuning, upkeep
 from resources.home import HomeResource
 from resources.kubernetes import executor_from_environment
 from sensors import automation
@@ -24,6 +24,7 @@ def definitions() -> dg.Definitions:
             *derive.embeddings,
             derive.passages,
             publish.release,
+            tuning.index_tuning,
             planning.backfill_plan,
             erasure.erasures,
             upkeep.upkeep,
@@ -37,6 +38,7 @@ def definitions() -> dg.Definitions:
             automation.redo_failed,
             automation.plan,
             automation.publish,
+            automation.tune_indexes,
             automation.keep_house,
             automation.take_snapshot,
             automation.drill,

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import indexing, keeping, releasing, searching
+from cli import indexing, keeping, releasing, rights, searching
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 
@@ -38,6 +38,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(releasing.releases, name="releases")
+app.add_typer(rights.tokens, name="tokens")
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ def search(
     import asyncio
     from contextlib import ExitStack
 
-    from pipelines.search.media import Kind, Upload
-    from pipelines.search.query import Query
+    from pipelines.search.asked.media import Kind, Upload
+    from pipelines.search.asked.query import Query
     from pipelines.search.service import SearchService
 
     settings, store = open_home(home)
@@ -51,8 +51,8 @@ def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
     """Score the serving release on labelled queries (JSON lines), fused and channel by channel."""
     import asyncio
 
-    from pipelines.search.evaluation import evaluate as score
-    from pipelines.search.evaluation import read_queries
+    from pipelines.search.measuring.evaluation import evaluate as score
+    from pipelines.search.measuring.evaluation import read_queries
 
     settings, store = open_home(home)
     report = asyncio.run(score(store, read_queries(queries), settings))
@@ -67,14 +67,39 @@ def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
     table(f"{report['queries']} queries, release {report['release']}", tuple(rows[0]), rows)
 
 
-def serve(host: str = "127.0.0.1", port: int = 8000, home: Home = None) -> None:
-    """Serve the search API (and its OpenAPI page at /docs)."""
-    import uvicorn
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
+    port: int = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    is_open: Annotated[
+        bool, typer.Option("--open", help="Let everybody in where the home has no tokens.")
+    ] = False,
+    rate: Annotated[
+        str | None, typer.Option(help="Requests of a caller, such as 100/second; '' for any.")
+    ] = None,
+    rate_storage: Annotated[
+        str | None, typer.Option(help="Count them for all workers in redis://HOST:PORT.")
+    ] = None,
+    concurrent: Annotated[
+        int | None, typer.Option(min=1, help="Requests that a process works on at once.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="A request that takes longer is given up.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Serve the search API, described at /openapi.json, and its page."""
+    from serving import workers as processes
+    from serving.limits import Limits
 
-    from serving.app import create_app
-
-    # Access logs would keep what people asked for.
-    uvicorn.run(create_app(open_home(home)[0]), host=host, port=port, access_log=False)
+    given: dict[str, Any] = {
+        "rate": rate,
+        "rate_storage": rate_storage,
+        "concurrent": concurrent,
+        "seconds": seconds,
+    }
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    processes.serve(open_home(home)[0], limits, host, port, workers, is_open)
 
 
 def ui(host: str = "127.0.0.1", port: int = 3000, home: Home = None) -> None:

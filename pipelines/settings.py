@@ -74,6 +74,25 @@ class Settings(BaseSettings):
     snapshots: str = Field("", description="URI that nightly snapshots go to; empty: none.")
     keep_snapshot_days: float = Field(30.0, ge=0, description="Days that snapshots are kept.")
 
+    live_keys: tuple[str, ...] = Field(
+        ("price", "availability"), description="Metadata that answers take from now, not an index."
+    )
+    read_images: bool = Field(
+        True, description="Whether text in an image that is asked with counts."
+    )
+    mirror_bytes: int = Field(
+        2 << 30, ge=0, description="Memory in which a server may hold a release."
+    )
+    redis: str = Field("", description="URL of a Redis for the caches of a server; empty: memory.")
+    semantic_cache: bool = Field(
+        False, description="Whether a query may be answered as one that meant nearly the same was."
+    )
+    recency: float = Field(0.0, ge=0, description="Weight of how new an item is in its score.")
+    reranker: Literal["none", "lexical", "cross_encoder"] = Field(
+        "none", description="What orders the best results anew."
+    )
+    cross_encoder: str = Field("", description="Model of that re-ranker, by name or path.")
+
     max_bytes: int = Field(512 << 20, description="Larger files are refused.")
     max_pixels: int = Field(80_000_000, description="Larger images are refused before decoding.")
     max_pages: int = Field(100, description="Longer documents are refused.")

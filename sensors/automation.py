@@ -37,6 +37,11 @@ publish = dg.define_asset_job(
     selection=dg.AssetSelection.assets("release"),
     description="Publish the present state of all tables as a release.",
 )
+tune_indexes = dg.define_asset_job(
+    "tune_indexes",
+    selection=dg.AssetSelection.assets("index_tuning"),
+    description="Measure vector indexes on what serves; the next release takes what is chosen.",
+)
 keep_house = dg.define_asset_job(
     "keep_house",
     selection=dg.AssetSelection.assets("erasures", "upkeep"),

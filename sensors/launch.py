@@ -146,6 +146,11 @@ class Launcher:
         waits = what.encoders and not remaining
         return {"remaining": remaining, "candidate": waiting(self._store) if waits else None}
 
+    def tune(self, config: Mapping[str, Any]) -> None:
+        """Measure vector indexes and record what is chosen; `config` is that of the asset."""
+        with dg.DagsterInstance.get() as instance:
+            self._run(instance, ["index_tuning"], config={"index_tuning": config})
+
     def _publish(self, instance: dg.DagsterInstance) -> None:
         if not is_current(self._store, self._models.encoders()):
             self._run(instance, ["release"])

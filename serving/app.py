@@ -1,115 +1,99 @@
-"""The HTTP API: search by text, image, sound or film, the state of the release, what to play."""
+"""The HTTP API and its page, put together: routes by topic, behind one gate, within limits."""
 
-from typing import Annotated, Any
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, File, Form, Query, Request, UploadFile
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from pipelines.errors import BadInput, IdentityMismatch, InvalidFilter, MediadexError, NotReleased
-from pipelines.releases.log import history, require
-from pipelines.search import query as asked
-from pipelines.search.media import MOST_CHARACTERS, Upload
-from pipelines.search.query import AUTO
+from pipelines.errors import MediadexError
+from pipelines.progress import LOGGER
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
-from serving.media import media_routes, play_link
-from serving.requests import BODY_BYTES, MOST_FILTER, MOST_RESULTS, BoundedBody, SearchRequest
+from serving import explaining, health, items, measures, media, releases, searching, thumbnails
+from serving.access import LOOPBACK, Access
+from serving.gate import Gate
+from serving.limits import Limits
+from serving.observed import Observed
+from serving.page import SafeHeaders, add_page
+from serving.refusals import refuse
+from serving.serviced import Serving
+from serving.slots import HoldingThreads
+from serving.transfer import BoundedBody
 
-_STATUS = {BadInput: 422, InvalidFilter: 422, NotReleased: 503, IdentityMismatch: 503}
-
-
-class Segment(BaseModel):
-    """The part of an item that matched best: a page, a time span, a chunk of text."""
-
-    segment: str
-    page: int | None
-    start_s: float | None
-    end_s: float | None
-    link: str | None = Field(description="The item with the fragment #t=12.5,15 or #page=3.")
-
-
-class Result(BaseModel):
-    """One item. The shares in `channels` sum to `score`; `play` is where to hear or see it."""
-
-    item_id: str
-    uri: str
-    title: str | None
-    kind: str
-    score: float
-    channels: dict[str, float]
-    segment: Segment | None
-    play: str | None
+VERSION = "/v1"
+_ABOUT = (
+    "Search governed media by what they show, say and are about. All paths also answer without "
+    f"`{VERSION}`, as the newest version."
+)
+_ROUTERS = (
+    searching.router,
+    items.router,
+    media.router,
+    thumbnails.router,
+    explaining.router,
+    explaining.judging,
+    releases.router,
+)
 
 
-class SearchResponse(BaseModel):
-    """Ranked items of one release, the weights they rank by, and what could not be asked."""
+def create_app(
+    settings: Settings,
+    limits: Limits | None = None,
+    *,
+    service: SearchService | None = None,
+    only_local: bool = False,
+) -> FastAPI:
+    """Build the app over a home. It follows new releases by itself.
 
-    query_id: str
-    release: str
-    profile: str
-    asked: dict[str, Any]
-    degraded: list[dict[str, str]]
-    results: list[Result]
-
-
-def create_app(settings: Settings, most_bytes: int = BODY_BYTES) -> FastAPI:
-    """Build the app over a home. It follows new releases by itself."""
+    With `only_local` it answers to names of this machine alone, so that no page of the web can
+    lead a browser here under a name of its own (DNS rebinding).
+    """
+    limits = limits or Limits()
     store = Store(settings.root)
-    service = SearchService(store, settings, listeners=1)
-    app = FastAPI(
-        title="mediadex", description="Search governed media by what they show, say and are about."
+    service = service or SearchService(
+        store, settings, listeners=1, mirror=settings.mirror_bytes > 0
     )
-    app.add_middleware(BoundedBody, most=most_bytes)
-    app.include_router(media_routes(store, service))
 
-    @app.exception_handler(MediadexError)
-    async def refuse(_: Request, error: MediadexError) -> JSONResponse:
-        status = _STATUS.get(type(error), 500)
-        return JSONResponse({"detail": str(error)}, status)
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(HoldingThreads())
+        measures.forget_the_dead()
+        try:
+            await service.start()
+        except MediadexError as error:
+            logging.getLogger(LOGGER).warning("nothing can be answered yet: %s", error)
+        yield
+        await service.close()
 
-    async def answer(query: asked.Query, *uploads: Upload) -> SearchResponse:
-        document = await service.search(query, uploads)
-        for result in document["results"]:
-            result["play"] = play_link(result)
-        return SearchResponse(**document)
-
-    @app.get("/search", summary="Search by text")
-    async def search_by_text(
-        text: Annotated[str, Query(max_length=MOST_CHARACTERS)],
-        k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 10,
-        where: Annotated[str | None, Query(max_length=MOST_FILTER)] = None,
-        profile: str = AUTO,
-    ) -> SearchResponse:
-        return await answer(asked.Query(text, k=k, where=where, profile=profile))
-
-    @app.post("/search", summary="Search by text, image, sound, film, or several of them")
-    async def search(request: SearchRequest) -> SearchResponse:
-        query = asked.Query(request.text, k=request.k, where=request.where, profile=request.profile)
-        return await answer(query, *request.uploads())
-
-    @app.post("/search/file", summary="Search by a file: its bytes tell what it is")
-    async def search_by_file(
-        file: Annotated[UploadFile, File(description="A text, image, sound or film.")],
-        text: Annotated[str | None, Form(max_length=MOST_CHARACTERS)] = None,
-        k: Annotated[int, Form(ge=1, le=MOST_RESULTS)] = 10,
-        where: Annotated[str | None, Form(max_length=MOST_FILTER)] = None,
-        profile: Annotated[str, Form()] = AUTO,
-    ) -> SearchResponse:
-        query = asked.Query(text, k=k, where=where, profile=profile)
-        return await answer(query, Upload(file.file, file.filename or ""))
-
-    @app.get("/release", summary="What is being searched")
-    def release() -> dict[str, Any]:
-        return require(store).model_dump(mode="json")
-
-    @app.get("/releases", summary="What was released, refused and rolled back")
-    def releases() -> list[dict[str, Any]]:
-        return history(store)
-
-    @app.get("/health", summary="Whether there is a release to search")
-    def health() -> dict[str, str]:
-        return {"status": "ok", "release": require(store).release}
-
+    app = FastAPI(
+        title="mediadex",
+        version="1",
+        description=_ABOUT,
+        lifespan=running,
+        # Their pages would be loaded from a third party.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # Theirs holds paths and queries.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    access = Access(settings)
+    app.state.serving = Serving(store, service)
+    app.state.gate = Gate(access, limits)
+    refuse(app)
+    app.include_router(health.router)
+    app.include_router(health.measured)
+    for router in _ROUTERS:
+        app.include_router(router, prefix=VERSION)
+        app.include_router(router, include_in_schema=False)
+    add_page(app)
+    app.add_middleware(BoundedBody, most=limits.body_bytes, most_in_memory=limits.json_bytes)
+    if only_local:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(Observed, pseudonym=access.pseudonym)
     return app

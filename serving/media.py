@@ -1,70 +1,119 @@
 """Playing what was found: redacted derivatives of sound, keyframes and pictures, nothing else."""
 
-from typing import Annotated, Any
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from pipelines.search import playing
-from pipelines.search.service import SearchService
-from pipelines.store import Store
-from serving.requests import byte_range
+from serving.gate import Asker, Guarded, in_a_slot, with_token
+from serving.refusals import refusals
+from serving.requests import ItemId, Name
+from serving.serviced import Served
+from serving.transfer import byte_range
 
-# What is erased must be gone from the next request on.
-_KEPT_NOWHERE = {"Cache-Control": "no-store"}
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _TIMED = {"audio", "video"}
+_PICTURED = {"image", "document", "video"}
+_BYTES = {
+    media_type: {"schema": {"type": "string", "format": "binary"}}
+    for media_type in ("audio/flac", "image/jpeg")
+}
+
+router = APIRouter(
+    prefix="/media",
+    tags=["media"],
+    route_class=Guarded,
+    dependencies=[with_token, in_a_slot],
+    responses=refusals(404),
+)
+At = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Seconds.")]
 
 
-def play_link(result: dict[str, Any]) -> str | None:
-    """Return the path that plays a result's moment, `None` for what has no time."""
-    if result["kind"] not in _TIMED:
-        return None
-    start_s = (result["segment"] or {}).get("start_s") or 0.0
-    return f"/media/{quote(result['item_id'], safe='')}?at={_seconds(start_s)}"
+def media_path(item_id: str, segment: str) -> str:
+    """Return the path of a segment's derivative."""
+    return f"/v1/media/{quote(item_id, safe='')}/{quote(segment, safe='')}"
 
 
-def media_routes(store: Store, service: SearchService) -> APIRouter:
-    """Return the routes below `/media`.
+def thumbnail_path(item_id: str, segment: str | None) -> str:
+    """Return the path of a small picture of a segment, or of the whole item."""
+    path = f"/v1/thumbnails/{quote(item_id, safe='')}"
+    return f"{path}?segment={quote(segment, safe='')}" if segment else path
+
+
+def linked(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result with the paths by which its moment is shown and played.
+
+    Those that a kind of item never has are `None`.
+    """
+    item_id, segment = result["item_id"], result["segment"] or {}
+    shown = thumbnail_path(item_id, segment.get("segment"))
+    played = f"/v1/media/{quote(item_id, safe='')}?at={_seconds(segment.get('start_s') or 0.0)}"
+    return {
+        **result,
+        "thumbnail": shown if result["kind"] in _PICTURED else None,
+        "play": played if result["kind"] in _TIMED else None,
+    }
+
+
+@router.get(
+    "/{item_id:path}/{segment}",
+    summary="A redacted sound, keyframe or picture",
+    response_class=Response,
+    responses={
+        200: {"content": _BYTES},
+        206: {"description": "The bytes that were asked for.", "content": _BYTES},
+        307: {"description": "With `at`: where that moment can be played."},
+        **refusals(404, 416),
+    },
+)
+async def derivative(
+    request: Request, item_id: ItemId, segment: Name, asker: Asker, served: Served, at: At = None
+) -> Response:
+    """Send a derivative, or the bytes of it that are asked for.
 
     Ids that are unknown, erased or hidden are all answered alike (404). An id may hold slashes.
     """
-    router = APIRouter(prefix="/media", tags=["media"])
-    At = Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="Seconds.")]
-
-    @router.get("/{item_id:path}/{segment}", summary="A redacted sound, keyframe or picture")
-    async def derivative(request: Request, item_id: str, segment: str, at: At = None) -> Response:
-        if at is not None:
-            return await moment(f"{item_id}/{segment}", at)
-        hidden = (await service.view()).hidden
-        found = await _in_thread(playing.derivative, store, item_id, segment, hidden)
-        data = await _in_thread(store.blobs.get, found.blob)
-        headers = {"Accept-Ranges": "bytes", "ETag": f'"{found.blob}"', **_KEPT_NOWHERE}
-        wanted = byte_range(request.headers.get("range"), len(data))
-        if wanted is None:
-            return Response(data, 200, headers, found.media_type)
-        first, last = wanted
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-        return Response(data[first : last + 1], 206, headers, found.media_type)
-
-    @router.get("/{item_id:path}", summary="Where a moment of an item can be played")
-    async def moment(item_id: str, at: At = None) -> Response:
-        hidden = (await service.view()).hidden
-        found = await _in_thread(playing.moment, store, item_id, at or 0.0, hidden)
-        url = f"/media/{quote(item_id, safe='')}/{quote(found.segment, safe='')}"
-        if found.offset_s is not None:
-            url += f"#t={_seconds(found.offset_s)}"
-        return RedirectResponse(url, 307, _KEPT_NOWHERE)
-
-    return router
+    if at is not None:
+        return await moment(f"{item_id}/{segment}", asker, served, at)
+    allowed = (await served.service.view(asker)).allowed
+    found = await looked_up(playing.derivative, served.store, item_id, segment, allowed)
+    data = await looked_up(served.store.blobs.get, found.blob)
+    headers = {"Accept-Ranges": "bytes", "ETag": f'"{found.blob}"'}
+    wanted = byte_range(request.headers.get("range"), len(data))
+    if wanted is None:
+        return Response(data, 200, headers, found.media_type)
+    first, last = wanted
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    return Response(data[first : last + 1], 206, headers, found.media_type)
 
 
-async def _in_thread(work: Any, *arguments: Any) -> Any:
+@router.get(
+    "/{item_id:path}",
+    summary="Where a moment of an item can be played",
+    response_class=Response,
+    status_code=307,
+    responses={307: {"description": "The sound or keyframe of that moment."}},
+)
+async def moment(item_id: ItemId, asker: Asker, served: Served, at: At = None) -> Response:
+    """Lead to the piece of sound, or else the keyframe, that holds a moment."""
+    allowed = (await served.service.view(asker)).allowed
+    found = await looked_up(playing.moment, served.store, item_id, at or 0.0, allowed)
+    url = media_path(item_id, found.segment)
+    if found.offset_s is not None:
+        url += f"#t={_seconds(found.offset_s)}"
+    return RedirectResponse(url, 307)
+
+
+async def looked_up(work: Callable[P, T | None], *args: P.args, **kwargs: P.kwargs) -> T:
     """Look something up; what is not there is a 404."""
-    import asyncio
-
     try:
-        found = await asyncio.to_thread(work, *arguments)
+        found = await asyncio.to_thread(work, *args, **kwargs)
     except FileNotFoundError:
         found = None
     if found is None:

@@ -1,64 +1,81 @@
-"""What comes in: bounded bodies, the forms of a query, and parts of files that are asked for."""
+"""The forms in which a query comes in: the same choices, with a text, media in JSON, or a file."""
 
 import base64
 import binascii
-import re
+from typing import Annotated
 
-from fastapi import HTTPException
-from pydantic import BaseModel, Field
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Path, UploadFile
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pipelines.errors import BadInput
-from pipelines.search.media import MOST_CHARACTERS, Kind, Upload, in_memory
-from pipelines.search.query import AUTO
+from pipelines.search.asked.filters import MAX_LENGTH
+from pipelines.search.asked.media import MOST_CHARACTERS, Kind, Upload, in_memory
+from pipelines.search.asked.query import AUTO, Plan, Query, Reranker
+from pipelines.search.journal.feedback import Kind as Opinion
 
 MOST_RESULTS = 200
-MOST_FILTER = 2_000
-BODY_BYTES = 128 << 20
-"""Larger requests are refused."""
-JSON_BYTES = 48 << 20
-"""So are larger ones that are no form: their body is in memory, not in a file."""
+MOST_SKIPPED = 1_000
+_MOST_BASE64 = 64 << 20
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-class BoundedBody:
-    """Refuse a request as soon as its body is larger than a bound (status 413)."""
-
-    def __init__(self, app: ASGIApp, most: int = BODY_BYTES):
-        self._app = app
-        self._most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, counting the bytes of its body."""
-        headers = dict(scope.get("headers") or ())
-        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        most = self._most if is_form else min(self._most, JSON_BYTES)
-        passed = 0
-
-        async def counted() -> Message:
-            nonlocal passed
-            message = await receive()
-            passed += len(message.get("body", b""))
-            if passed > most:
-                raise HTTPException(413, f"the request is larger than {most:,} bytes")
-            return message
-
-        await self._app(scope, counted, send)
+_NO_NUL = r"^[^\x00]*$"
+Text = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS, pattern=_NO_NUL)]
+Name = Annotated[str, StringConstraints(max_length=64, pattern=_NO_NUL)]
+Media = Annotated[str, StringConstraints(max_length=_MOST_BASE64)]
+ItemId = Annotated[
+    str, Path(min_length=1, max_length=1024, pattern=_NO_NUL, description="It may hold slashes.")
+]
 
 
-class SearchRequest(BaseModel):
-    """A query: text, media in base64, or any of them together; optionally filtered."""
+class Options(BaseModel):
+    """How to answer, whatever is asked with."""
 
-    text: str | None = Field(None, max_length=MOST_CHARACTERS)
-    image: str | None = Field(None, max_length=JSON_BYTES, description="JPEG, PNG …, base64.")
-    audio: str | None = Field(None, max_length=JSON_BYTES, description="WAV, MP3, FLAC …, base64.")
-    video: str | None = Field(None, max_length=JSON_BYTES, description="MP4, WebM …, base64.")
-    k: int = Field(10, ge=1, le=MOST_RESULTS)
+    model_config = ConfigDict(extra="forbid")
+
+    k: int = Field(10, ge=1, le=MOST_RESULTS, description="How many results.")
+    offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many results to skip.")
     where: str | None = Field(
-        None, max_length=MOST_FILTER, examples=["region = 'eu' AND price < 20"]
+        None,
+        max_length=MAX_LENGTH,
+        description="A condition on attributes.",
+        examples=["region = 'eu' AND price < 20"],
     )
-    profile: str = Field(AUTO, description="Weights of the channels: auto, default or narrative.")
+    profile: Name = Field(AUTO, description="Weights of the channels.", examples=[AUTO])
+    plan: Plan = Field("parallel", description="In which order channels and passages are asked.")
+    diversity: float = Field(
+        1.0, ge=0, le=1, description="From 1, relevance alone, down to 0, all different."
+    )
+    reranker: Reranker | None = Field(None, description="As the server is set when not given.")
+    channels: list[Name] = Field([], max_length=20, description="Those to ask; all when empty.")
+    facets: bool = Field(False, description="Whether to count attributes of what was found.")
+
+    def query(self, text: str | None = None) -> Query:
+        """Return the query, without media."""
+        return Query(
+            text,
+            k=self.k,
+            offset=self.offset,
+            where=self.where,
+            profile=self.profile,
+            plan=self.plan,
+            diversity=self.diversity,
+            reranker=self.reranker,
+            channels=tuple(self.channels),
+        )
+
+
+class TextSearch(Options):
+    """A query by text."""
+
+    text: Text = Field(examples=["storm umbrella"])
+
+
+class MediaSearch(Options):
+    """A query: text, media in base64, or any of them together."""
+
+    text: Text | None = Field(None, examples=["storm umbrella"])
+    image: Media | None = Field(None, description="JPEG, PNG …, base64.", examples=[None])
+    audio: Media | None = Field(None, description="WAV, MP3, FLAC …, base64.", examples=[None])
+    video: Media | None = Field(None, description="MP4, WebM …, base64.", examples=[None])
 
     def uploads(self) -> list[Upload]:
         """Decode the media. Raises BadInput for what is no base64."""
@@ -67,29 +84,29 @@ class SearchRequest(BaseModel):
         return [in_memory(_decoded(kind, data), kind) for kind, data in given if data]
 
 
+class FileSearch(Options):
+    """A query by a file, whose bytes tell what it is, and a text if there is one."""
+
+    file: UploadFile = Field(description="A text, image, sound or film.")
+    text: Text | None = None
+
+    def uploads(self) -> list[Upload]:
+        """Return the file."""
+        return [Upload(self.file.file, self.file.filename or "")]
+
+
+class Feedback(BaseModel):
+    """What somebody made of a result."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query_id: Name = Field(examples=["0f9c1c2c5f7f4f0c8a3f0d3b5a6f7e21"])
+    item_id: Annotated[str, StringConstraints(max_length=1024, pattern=_NO_NUL)]
+    kind: Opinion = Field(examples=["click"])
+
+
 def _decoded(kind: str, data: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error as error:
+    except (binascii.Error, ValueError) as error:
         raise BadInput(f"the {kind} is not valid base64") from error
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return first and last byte that a Range header asks for, `None` for all of them.
-
-    As RFC 9110 allows, several ranges and units other than bytes are answered with all bytes.
-    Raises HTTPException (416) for a range outside of the file.
-    """
-    match = _RANGE.fullmatch((header or "").replace(" ", ""))
-    if not match or not any(match.groups()):
-        return None
-    first, last = match.groups()
-    if not first:
-        start, end = max(size - int(last), 0), size - 1
-    else:
-        start, end = int(first), min(int(last), size - 1) if last else size - 1
-        if last and int(last) < start:
-            return None
-    if start >= size or start > end:
-        raise HTTPException(416, "no such bytes", {"Content-Range": f"bytes */{size}"})
-    return start, end

@@ -22,9 +22,10 @@ from speaking import speak
 from spoken_clips import Clip, read_sound, spoken_clips
 
 from pipelines.reading.video import keyframes
-from pipelines.search.filters import compile_filter
-from pipelines.search.media import Upload, with_upload
-from pipelines.search.query import Query
+from pipelines.search.asked.filters import compile_filter
+from pipelines.search.asked.media import Upload, with_upload
+from pipelines.search.asked.query import Query
+from pipelines.search.engines.protocol import Allowed
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -97,7 +98,7 @@ class RealHome:
         runner, service = self._asking
         query = with_upload(Query(k=3), upload, self.settings)
         searcher = runner.run(service.view()).searcher
-        ranked = runner.run(searcher.rankings(query, compile_filter(GIVEN)))[channel]
+        ranked = runner.run(searcher.rankings(query, Allowed(compile_filter(GIVEN))))[channel]
         [item] = self.store.items.rows(where=f"item_id = '{ranked[0]}'")
         return place_of(item["origins"][0])
 

@@ -34,7 +34,7 @@ from pipelines.privacy.pii import Detector
 from pipelines.privacy.spoken import redact_speech
 from pipelines.reading.sound import RATE, from_flac
 from pipelines.reading.transcribing import transcribe
-from pipelines.search.media import in_memory
+from pipelines.search.asked.media import in_memory
 from tests.pipelines.made_media import film, sound
 
 pytestmark = pytest.mark.slow

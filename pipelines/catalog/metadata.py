@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.errors import BadInput
@@ -17,6 +17,7 @@ SEGMENT = "meta"
 """The part of an item that its metadata is."""
 
 _VOCABULARY = ("domain", "region", "usage_rights", "consent", "business_unit", "product_family")
+_AS_IS = {"item_id", "access", *DATE_KEYS}
 # Names and ids are full of digits; only what cannot be mistaken is looked for there.
 _UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
 
@@ -37,8 +38,9 @@ def redact_metadata(
     """Mask personal data in every string of a metadata row; return it with its findings.
 
     Keys of a fixed vocabulary such as `region` are searched for patterns only, not for names.
-    Raises BadInput for an `item_id` that holds personal data, since a masked id would not be one,
-    and for a `consent_expires` that is no date, since consent without an end would be wrong.
+    Raises BadInput for an `item_id` or a group in `access` that holds personal data, since a masked
+    one would be another, for an `access` that is no list of names, since everyone would get in, and
+    for a `consent_expires` that is no date, since consent without an end would be wrong.
     """
     findings: list[dict[str, Any]] = []
 
@@ -66,11 +68,12 @@ def redact_metadata(
     item_id = str(metadata.get("item_id", ""))
     if redact_name(item_id, detector) != item_id:
         raise BadInput("its item_id holds personal data; choose another id")
+    if any(redact_name(group, detector) != group for group in groups(metadata.get("access"))):
+        raise BadInput("its access names a group by personal data; choose another name")
     if "consent_expires" in metadata and _date(str(metadata["consent_expires"])) is None:
         raise BadInput("its consent_expires is no ISO 8601 date; write it like 2027-01-31")
-    as_is = {"item_id", *DATE_KEYS}
     return {
-        redact_name(key, detector): value if key in as_is else clean(value, key)
+        redact_name(key, detector): value if key in _AS_IS else clean(value, key)
         for key, value in metadata.items()
     }, findings
 
@@ -84,13 +87,30 @@ def columns(metadata: Mapping[str, Any]) -> dict[str, Any]:
             row[key] = _date(str(value))
         elif key in row:
             row[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        elif key not in {"item_id", "tags"}:
+        elif key not in {"item_id", "tags", "access"}:
             extra[key] = value
     tags = metadata.get("tags", [])
-    tags = map(str, tags) if isinstance(tags, list) else str(tags).split(",")
-    row["tags"] = [tag.strip() for tag in tags if tag.strip()]
+    row["tags"] = _words(map(str, tags) if isinstance(tags, list) else str(tags).split(","))
+    row["access"] = groups(metadata.get("access")) or None
     row["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None
     return row
+
+
+def groups(value: Any) -> list[str]:
+    """Return the names of the groups that may see an item, in order; none means everyone.
+
+    Raises BadInput for what is neither a list of names nor one text with commas between them.
+    """
+    if value is None:
+        return []
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadInput('its access is no list of groups; write it like ["press", "sales"]')
+    return sorted(set(_words(names)))
+
+
+def _words(texts: Iterable[str]) -> list[str]:
+    return [text.strip() for text in texts if text.strip()]
 
 
 def _date(value: str) -> str | None:

@@ -57,6 +57,11 @@ class Needle:
         least = _SENTENCE if self.kind == "text" else SHORT
         return self.kind != "attribute" and len(self.value) >= least
 
+    @property
+    def tells_alone(self) -> bool:
+        """Whether it tells the item even among words of people, who may ask for any title."""
+        return self.everywhere or self.kind == "id"
+
     def variants(self) -> set[bytes]:
         """Return it as it stands in tables and as JSON writes it, with and without ASCII only."""
         if self.kind in ("vector", "picture"):
@@ -95,7 +100,8 @@ class Finder:
 
     def in_bytes(self, data: bytes | pa.Buffer) -> set[int]:
         """Return the numbers of the needles that stand anywhere in data."""
-        view = memoryview(data)
+        # Arrow counts bytes as signed, and then those above 127 equal no others.
+        view = memoryview(data).cast("B")
         found: set[int] = set()
         for stride, mask, anchors in self._passes:
             for shift in range(0, min(_WORD, len(view) - _WORD + 1), stride):
@@ -151,7 +157,7 @@ def collect(store: Store, item_ids: Collection[str]) -> set[Needle]:
     needles = {Needle("id", item_id.encode()) for item_id in item_ids}
     folder = Folder(store.root, store.storage_options)
     for file in (*folder.files("delta"), *folder.files("lance")):
-        if not file.is_table or "item_id" not in _names(file):
+        if not file.is_table or "item_id" not in columns_of(file):
             continue
         ids = (batch.column(0) for batch in file.batches(["item_id"]))
         if any(pc.any(pc.is_in(column, value_set=wanted)).as_py() for column in ids):
@@ -167,7 +173,7 @@ def shared(store: Store, item_ids: Collection[str], finder: Finder) -> set[int]:
     found: set[int] = set()
     folder = Folder(store.root, store.storage_options)
     for file in (*folder.files("delta"), *folder.files("lance")):
-        if file.is_table and "item_id" in _names(file):
+        if file.is_table and "item_id" in columns_of(file):
             for batch in file.batches():
                 found |= finder.in_columns(of_others(batch, mine).columns)
     return found
@@ -179,7 +185,8 @@ def of_others(batch: pa.RecordBatch, mine: pa.Array) -> pa.RecordBatch:
     return batch.filter(pc.and_(pc.is_valid(ids), pc.invert(pc.is_in(ids, value_set=mine))))
 
 
-def _names(file: File) -> list[str]:
+def columns_of(file: File) -> list[str]:
+    """Return the columns of a file, none where it is broken."""
     try:
         return file.names()
     except (OSError, ValueError):

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from pipelines.erasure import versions
+from pipelines.erasure.facts import QUERIES
 from pipelines.erasure.files import File, Folder
 from pipelines.erasure.needles import Finder, Needle, of_others, summary
 from pipelines.errors import MediadexError
@@ -105,6 +106,8 @@ def search(
             elsewhere |= {n for n in found if needles[n].kind == "picture"}
         if file.room not in _TABLES:
             found = {number for number in found if needles[number].everywhere}
+        elif file.path.startswith(f"{QUERIES}/"):
+            found = {number for number in found if needles[number].tells_alone}
         places[file.path] = found
     traces = {path: found - elsewhere for path, found in places.items() if found - elsewhere}
     entries, dead = _entries(store)

@@ -7,7 +7,7 @@ one where it stood; each of its steps can be done twice. The journal goes last.
 import base64
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import fsspec
 from pydantic import BaseModel
@@ -76,10 +76,10 @@ def purge(
             return None
         steps = len(versions.table_names(store)) + 4
         ids = set(journal.items)
-        _renew_tables(store, settings, journal, lambda done: progress(done, steps))
+        needles = _renew_tables(store, settings, journal, lambda done: progress(done, steps))
         _switch_releases(store, settings, journal, grace_s)
         progress(steps - 3, steps)
-        facts.remove(store, ids, journal.uris())
+        facts.remove(store, ids, journal.uris(), needles)
         journal.removed["blobs"] = _remove_blobs(store)
         progress(steps - 2, steps)
         cleanse({batch for batch in journal.items.values() if batch}, ids)
@@ -129,7 +129,8 @@ def _begin(store: Store) -> _Journal | None:
 
 def _renew_tables(
     store: Store, settings: Settings, journal: _Journal, progress: Callable[[int], None]
-) -> None:
+) -> Sequence[Needle]:
+    """Make every version anew; returns the needles that only the items' own rows hold."""
     needles, ids = journal.sought(), set(journal.items)
     common = shared(store, ids, Finder(needles))
     finder = Finder([each for number, each in enumerate(needles) if number not in common])
@@ -139,6 +140,7 @@ def _renew_tables(
         wanted = {tables[name] for tables in map(Manifest.tables, kept) if name in tables}
         moved = journal.moved.setdefault(name, {})
         versions.renew(store, name, wanted, ids, finder, moved, lambda: _write(store, journal))
+    return finder.needles
 
 
 def _switch_releases(store: Store, settings: Settings, journal: _Journal, grace_s: float) -> None:

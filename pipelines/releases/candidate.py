@@ -12,8 +12,10 @@ from pipelines.errors import MediadexError
 from pipelines.models.protocols import ModelChoice
 from pipelines.outcomes import now
 from pipelines.releases.manifest import ChannelVersion, Manifest, PassageVersion
+from pipelines.releases.tuned import Choice, read_choices
 from pipelines.store import Store
 from pipelines.tables.facts import select
+from pipelines.tables.indexes import VectorIndex, standing
 from pipelines.tables.vectors import SearchTable, retried
 
 _SEGMENTS = 2
@@ -30,13 +32,17 @@ def build(
 ) -> Manifest:
     """Index what grew since the releases `before` and name the versions of all tables.
 
-    The manifest has no name yet: it gets one when it is entered in the log.
+    Vectors are indexed as tuning chose, else by IVF_RQ from `index_rows` rows on. The manifest
+    has no name yet: it gets one when it is entered in the log.
     """
     started, versions = now(), fact_versions(store)
     named = [*before.values()]
     known = {(each.table, each.version): each for old in named for each in old.channels.values()}
+    choices = read_choices(store)
     channels = {
-        name: _channel_version(store.channel(name, encoder.identity), encoder, known, index_rows)
+        name: _channel_version(
+            store.channel(name, encoder.identity), encoder, known, choices.get(name), index_rows
+        )
         for name, encoder in encoders.items()
     }
     return Manifest(
@@ -93,19 +99,39 @@ def protect(store: Store, manifests: Iterable[Manifest]) -> None:
                 tags.create(manifest.release, version)
 
 
+def is_as_tuned(store: Store, manifest: Manifest) -> bool:
+    """Tell whether each channel of a release is indexed and asked as tuning chose, where it did."""
+    choices = read_choices(store)
+    return all(
+        _stands(at_version(store, each.table, each.version), each, choice)
+        for name, each in manifest.channels.items()
+        if (choice := choices.get(name)) and choice.fits(each.table, each.rows)
+    )
+
+
+def _stands(table: Any, version: ChannelVersion, choice: Choice) -> bool:
+    as_asked = {"nprobes": version.nprobes, "refine": version.refine} == choice.asked()
+    return (as_asked or not version.indexed) and choice.stands_in(table)
+
+
 def _channel_version(
     search: SearchTable,
     encoder: ModelChoice,
     known: Mapping[tuple[str, int], ChannelVersion],
+    choice: Choice | None,
     index_rows: int,
 ) -> ChannelVersion | None:
     table = search.open(write=True)
     if table is None or table.count_rows() == 0:
         return None
-    if old := known.get((search.name, table.version)):
-        return old.model_copy(update={"spec": encoder.spec})
     rows = table.count_rows()
-    indexed = _index_vectors(table, rows, index_rows)
+    if choice is not None and not choice.fits(search.name, rows):
+        choice = None
+    old = known.get((search.name, table.version))
+    if old is not None and (choice is None or choice.stands_in(table)):
+        asked = choice.asked() if choice else {}
+        return old.model_copy(update={"spec": encoder.spec, **asked})
+    indexed = _index_vectors(table, choice, rows, index_rows)
     _index_attributes(table, rows, index_rows)
     _compact(table)
     ids = table.search().select(["item_id"]).to_arrow()["item_id"]
@@ -117,6 +143,7 @@ def _channel_version(
         spec=encoder.spec,
         identity=json.loads(encoder.identity.as_json()),
         indexed=indexed,
+        **(choice.asked() if choice else {}),
     )
 
 
@@ -141,29 +168,30 @@ def _has_index(table: Any, column: str) -> bool:
     return any(column in index.columns for index in table.list_indices())
 
 
-def _index_vectors(table: Any, rows: int, index_rows: int) -> bool:
-    """Build the vector index once a table is so large that an exact scan is slower."""
-    if _has_index(table, "vector"):
-        return True
-    if rows < index_rows:
+def _index_vectors(table: Any, choice: Choice | None, rows: int, index_rows: int) -> bool:
+    """Build the index that was chosen, else IVF_RQ once an exact scan is slower, where it lacks."""
+    if choice is None and rows < index_rows and standing(table).index == "exact":
         return False
-    from lancedb.index import IvfRq
-
-    retried(table, lambda: table.create_index("vector", config=IvfRq(distance_type="cosine")))
-    return True
+    wanted: VectorIndex = choice or VectorIndex()
+    if not wanted.stands_in(table):
+        wanted.build(table)
+    return wanted.index != "exact"
 
 
 def _index_attributes(table: Any, rows: int, index_rows: int) -> None:
     """Index the attributes that people filter by, where a scan of them would be felt."""
-    if rows < index_rows or _has_index(table, "region"):
+    if rows < index_rows:
         return
     from lancedb.index import Bitmap, BTree, LabelList
 
-    wanted: list[tuple[str, Any]]
-    wanted = [(name, Bitmap()) for name in ("kind", "region", "domain", "usage_rights", "consent")]
-    wanted += [(name, BTree()) for name in ("item_id", "published_at")]
-    for column, config in (*wanted, ("tags", LabelList())):
-        retried(table, partial(table.create_index, column, config=config))
+    wanted: dict[str, Any]
+    wanted = {name: Bitmap() for name in ("kind", "region", "domain", "usage_rights", "consent")}
+    wanted |= {name: BTree() for name in ("item_id", "published_at")}
+    wanted |= {name: LabelList() for name in ("tags", "access")}
+    indexed = {column for index in table.list_indices() for column in index.columns}
+    for column, config in wanted.items():
+        if column in table.schema.names and column not in indexed:
+            retried(table, partial(table.create_index, column, config=config))
 
 
 def _compact(table: Any) -> None:

@@ -7,7 +7,10 @@ from pydantic import BaseModel
 
 
 class ChannelVersion(BaseModel):
-    """One channel's table in a release: `rows` vectors of `items` items."""
+    """One channel's table in a release: `rows` vectors of `items` items.
+
+    Its index is asked with `nprobes` and `refine` (LanceDB's terms), as tuning chose them.
+    """
 
     table: str
     version: int
@@ -16,6 +19,8 @@ class ChannelVersion(BaseModel):
     spec: str
     identity: dict[str, Any]
     indexed: bool
+    nprobes: int = 20
+    refine: int = 2
 
 
 class PassageVersion(BaseModel):
@@ -26,8 +31,21 @@ class PassageVersion(BaseModel):
     rows: int
 
 
+class Learned(BaseModel):
+    """What was learned from labelled queries: weights of channels, and Platt's a and b of each.
+
+    A raw similarity s is calibrated to 1 / (1 + exp(a s + b)).
+    """
+
+    weights: dict[str, float]
+    platt: dict[str, tuple[float, float]]
+
+
 class Manifest(BaseModel):
-    """Everything that search needs to know of a release; `facts` holds versions of Delta tables."""
+    """Everything that search needs to know of a release; `facts` holds versions of Delta tables.
+
+    `learned` is `None` while the fixed scales and weights answer better.
+    """
 
     release: str
     created_at: dt.datetime
@@ -35,6 +53,7 @@ class Manifest(BaseModel):
     facts: dict[str, int]
     channels: dict[str, ChannelVersion]
     passages: PassageVersion | None
+    learned: Learned | None = None
 
     def contents(self) -> dict[str, Any]:
         """Return what makes one release differ from another."""

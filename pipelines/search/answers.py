@@ -1,39 +1,50 @@
 """Answers as the JSON document that applications get."""
 
-import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pipelines.search.query import Query
-from pipelines.search.ranking import Answer
+from pipelines.search.asked.query import Query
+from pipelines.search.fusion.scores import Scored
+
+if TYPE_CHECKING:
+    from pipelines.search.retrieval import Retrieval
 
 # These segments are the item itself, not a part of it.
 _WHOLE = {"image", "meta", "video"}
 
 
-def as_document(answer: Answer) -> dict[str, Any]:
+def as_document(asked: "Retrieval", query_id: str) -> dict[str, Any]:
     """Write an answer in the form of the public contract."""
-    results = []
-    for entry in answer.ranked:
-        place = answer.places[entry.item_id]
-        results.append(
-            {
-                "item_id": entry.item_id,
-                "uri": place["uri"],
-                "title": place["title"],
-                "kind": place["kind"],
-                "score": entry.score,
-                "channels": dict(entry.channels),
-                "segment": None if place["segment"] in _WHOLE else _segment(place),
-            }
-        )
     return {
-        "query_id": uuid.uuid4().hex,
-        "release": answer.release,
-        "profile": answer.profile,
-        "asked": _asked(answer.query),
-        "degraded": [each.as_document() for each in answer.degraded],
-        "results": results,
+        "query_id": query_id,
+        "release": asked.searcher.manifest.release,
+        "profile": asked.profile,
+        "plan": asked.query.plan,
+        "asked": _asked(asked.query) | {"reworded": asked.reworded},
+        "degraded": [each.as_document() for each in asked.encoded.degraded],
+        "widened": asked.widened,
+        "no_match": asked.no_match,
+        "cached": None,
+        "engine": "tables" if asked.engine is asked.searcher.tables else "mirror",
+        "trace": [timing.as_document() for timing in asked.trace],
+        "results": asked.results,
+    }
+
+
+def result(
+    entry: Scored, place: Mapping[str, Any], top_channel: str, matched: Sequence[str]
+) -> dict[str, Any]:
+    """Write one result; `place` is the row of `top_channel`, which contributed most."""
+    return {
+        "item_id": entry.item_id,
+        "uri": place["uri"],
+        "title": place["title"],
+        "kind": place["kind"],
+        "score": entry.score,
+        "channels": dict(entry.channels),
+        "top_channel": top_channel,
+        "matched": list(matched),
+        "segment": None if place["segment"] in _WHOLE else _segment(place),
     }
 
 
@@ -57,6 +68,11 @@ def link(
 
 def _asked(query: Query) -> dict[str, Any]:
     """Tell where the words came from, and which piece of the sound was asked with."""
-    words = "text" if query.typed else query.guess.source if query.guess else None
+    guess = query.guess
     sound = query.sound and {"start_s": query.sound.start_s, "end_s": query.sound.end_s}
-    return {"words": words, "sound": sound}
+    return {
+        "words": "text" if query.typed else guess.source if guess else None,
+        "text": query.words,
+        "read": guess.text if guess and guess.source == "ocr" else None,
+        "sound": sound,
+    }

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.search.catalog import is_shown
+from pipelines.search.engines.protocol import Allowed
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
 
@@ -25,13 +27,12 @@ class Moment:
     offset_s: float | None
 
 
-def moment(store: Store, item_id: str, at_s: float, hidden: str | None) -> Moment | None:
+def moment(store: Store, item_id: str, at_s: float, allowed: Allowed) -> Moment | None:
     """Return the piece of sound, or else the keyframe, that holds a moment of an item.
 
-    `None` for an item that has neither, is not there or must not be shown: the condition `hidden`
-    does not hold for it.
+    `None` for an item that has neither, is not there or may not be seen.
     """
-    if not _is_shown(store, item_id, hidden):
+    if not is_shown(store, item_id, allowed):
         return None
     rows = store.segments.rows(
         ["segment", "kind", "start_s", "end_s"],
@@ -48,9 +49,9 @@ def moment(store: Store, item_id: str, at_s: float, hidden: str | None) -> Momen
     return Moment(row[0]["segment"], offset_s)
 
 
-def derivative(store: Store, item_id: str, segment: str, hidden: str | None) -> Derivative | None:
+def derivative(store: Store, item_id: str, segment: str, allowed: Allowed) -> Derivative | None:
     """Return what is stored of a segment; `None` as in `moment`, and where nothing is."""
-    if not _is_shown(store, item_id, hidden):
+    if not is_shown(store, item_id, allowed):
         return None
     where = f"item_id = {quoted(item_id)} AND segment = {quoted(segment)}"
     names: Sequence[str | None] = store.segments.read(["derivative"], where)[0].to_pylist()
@@ -58,9 +59,3 @@ def derivative(store: Store, item_id: str, segment: str, hidden: str | None) -> 
         if media_type := _MEDIA_TYPES.get(name[name.rfind(".") :]):
             return Derivative(name, media_type)
     return None
-
-
-def _is_shown(store: Store, item_id: str, hidden: str | None) -> bool:
-    where = f"item_id = {quoted(item_id)} AND deleted = false"
-    where += f" AND ({hidden})" if hidden else ""
-    return len(store.items.read(["item_id"], where)) > 0

@@ -4,9 +4,15 @@ A change may be killed and done again: it looks at the columns first, and each c
 Columns are named as they were then, whatever `schemas.py` says by now.
 """
 
+import json
+from typing import Any
+
 import pyarrow as pa
 
 from pipelines.attributes import attributes_of
+from pipelines.catalog.metadata import groups
+from pipelines.errors import BadInput
+from pipelines.recipes import digest
 from pipelines.store import Store
 from pipelines.tables.columns import (
     add_columns,
@@ -26,6 +32,7 @@ _OF_MEDIA = (
     *_ATTRIBUTES_OF_MEDIA,
 )
 _LANGUAGE = pa.field("language", pa.string())
+_ACCESS = pa.field("access", pa.list_(pa.string()))
 _OUTCOMES_UP = """
 SELECT *, CASE WHEN status = 'failed' THEN updated_at END AS next_try
 FROM facts WHERE status <> 'ok'
@@ -121,3 +128,61 @@ def media_down(store: Store) -> None:
     for name in store.search_tables():
         names = [field.name for field in _ATTRIBUTES_OF_MEDIA]
         drop_searched(store.database.open_table(name), names)
+
+
+def access_up(store: Store) -> None:
+    """Items know which groups may see them: what a key `access` said before, which was kept only.
+
+    Rewrites the table of items. Rows that are searched have nulls, until the next index brings
+    those that are not for everyone up to date.
+    """
+    items = stored(store.items)
+    if items is not None and _ACCESS.name not in items.names:
+        rewrite(store.items, "SELECT * FROM facts", items.append(_ACCESS), _with_access)
+    for name in store.search_tables():
+        add_searched(store.database.open_table(name), _ACCESS)
+
+
+def _with_access(batch: pa.RecordBatch) -> pa.RecordBatch:
+    rows = batch.to_pylist()
+    for row in rows:
+        extra = json.loads(row["extra"] or "{}")
+        if _ACCESS.name in extra:
+            row["access"] = _groups(extra.pop(_ACCESS.name))
+            _changed(row, extra)
+            live = row["origins"] and not row["deleted"]
+            row["attributes_hash"] = attributes_of(row).key if live else None
+    return pa.RecordBatch.from_pylist(rows, batch.schema.append(_ACCESS))
+
+
+def _groups(value: Any) -> list[str] | None:
+    try:
+        return groups(value) or None
+    except BadInput:
+        # Today such an item would not be taken: here it is for a group that nobody is in.
+        return [json.dumps(value, sort_keys=True)]
+
+
+def access_down(store: Store) -> None:
+    """Keep the groups under the key `access` only; old code lets everyone see these items."""
+    items = stored(store.items)
+    if items is not None and _ACCESS.name in items.names:
+        old = items.remove(items.get_field_index(_ACCESS.name))
+        rewrite(store.items, "SELECT * FROM facts", old, _without_access)
+    for name in store.search_tables():
+        drop_searched(store.database.open_table(name), [_ACCESS.name])
+
+
+def _without_access(batch: pa.RecordBatch) -> pa.RecordBatch:
+    rows = batch.to_pylist()
+    for row in rows:
+        if row["access"]:
+            _changed(row, json.loads(row["extra"] or "{}") | {_ACCESS.name: row["access"]})
+            # Another hash, so that the next index brings what is searched up to date.
+            if row["attributes_hash"]:
+                row["attributes_hash"] = digest("down", row["attributes_hash"])
+    return pa.RecordBatch.from_pylist(rows, batch.schema)
+
+
+def _changed(row: dict[str, Any], extra: dict[str, Any]) -> None:
+    row["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None

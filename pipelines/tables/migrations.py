@@ -63,6 +63,13 @@ MIGRATIONS = (
         changes.media_down,
         schema="31adf6bad29cd5168ccdf46fbecb3d5a",
     ),
+    Migration(
+        3,
+        "groups that may see an item",
+        changes.access_up,
+        changes.access_down,
+        schema="fdc0c43c1269db674a73339d003d3554",
+    ),
 )
 CURRENT = MIGRATIONS[-1].number
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.outcomes import SUPERSEDED, now
 from pipelines.releases import log
+from pipelines.search.journal import tables as journal
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable, quoted
@@ -19,6 +20,8 @@ Progress = Callable[[int, int], None]
 _PARTIAL = ".part"
 _PARTIAL_AGE = dt.timedelta(days=1)
 _YEAR = dt.timedelta(days=365)
+# Nobody reads an older version of what people asked, but a reader may have just opened one.
+_JOURNAL_DAYS = 1 / 24
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,24 @@ def tidy(
     settings: Settings,
     in_use: Collection[str],
     progress: Progress | None = None,
+    keep_query_days: float = 90.0,
 ) -> TidyReport:
     """Tidy every table and the blobs, with all writers kept out.
 
     `in_use` names the LanceDB tables of the present encoders. Whatever a kept release names stays
-    as it is, so a running server notices nothing.
+    as it is, so a running server notices nothing. Queries and feedback go at `keep_query_days`.
     """
     started = time.monotonic()
     report = progress or (lambda done, total: None)
     with store.lock.exclusive():
         keep, limit = dt.timedelta(days=settings.keep_days), now()
         limit -= keep
-        rows = _forget(store, limit)
+        tables = store.facts | journal.tables(store)
+        rows = _forget(store, limit, now() - dt.timedelta(days=keep_query_days))
         needed = _needed(store, settings.keep_releases)
         dropped, freed = _drop(store, {*needed, *in_use}, limit)
         names = [name for name in search.tables(store) if not search.is_being_purged(store, name)]
-        steps = len(names) + len(store.facts)
+        steps = len(names) + len(tables)
         tidied: list[Tidied] = []
         for name in names:
             before = search.state(store, name, limit)
@@ -79,8 +84,9 @@ def tidy(
             search.clean(store, name, needed.get(name, {}), keep)
             tidied.append(Tidied(before, search.state(store, name, limit)))
             report(len(tidied), steps)
-        for done, (name, table) in enumerate(store.facts.items(), len(names) + 1):
-            tidied += _tidy_facts(name, table, settings.keep_days, limit)
+        for done, (name, table) in enumerate(tables.items(), len(names) + 1):
+            days = _JOURNAL_DAYS if name in journal.SCHEMAS else settings.keep_days
+            tidied += _tidy_facts(name, table, days, limit)
             report(done, steps)
         blobs, blob_bytes = _sweep(store, limit)
     freed += blob_bytes + sum(each.before.bytes - each.after.bytes for each in tidied)
@@ -88,8 +94,8 @@ def tidy(
     return TidyReport(tidied, dropped, rows, blobs, freed, seconds)
 
 
-def _forget(store: Store, limit: dt.datetime) -> int:
-    """Remove rows that only tell of what is long past."""
+def _forget(store: Store, limit: dt.datetime, asked: dt.datetime) -> int:
+    """Remove rows that only tell of what is long past, queries from before `asked`."""
     year = now() - _YEAR
     superseded = f"status = {quoted(SUPERSEDED)} AND {facts.before('updated_at', limit)}"
     return sum(
@@ -98,6 +104,7 @@ def _forget(store: Store, limit: dt.datetime) -> int:
             (store.outcomes, superseded),
             (store.costs, facts.before("at", year)),
             (store.plans, facts.before("created_at", year)),
+            *((table, facts.before("at", asked)) for table in journal.tables(store).values()),
         )
     )
 

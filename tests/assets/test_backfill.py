@@ -18,7 +18,7 @@ from pipelines.models.suite import ModelSuite
 from pipelines.planning import compare, estimate, save, scope
 from pipelines.releases.log import serving
 from pipelines.releases.publish import promote
-from pipelines.search.query import Query
+from pipelines.search.asked.query import Query
 from pipelines.search.service import SearchService
 from pipelines.steps.redact import RedactStep
 from pipelines.tables.vectors import SearchTable

@@ -25,7 +25,7 @@ from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.reading.media import as_jpeg, decode_pages
 from pipelines.releases.publish import publish
-from pipelines.search.query import Query
+from pipelines.search.asked.query import Query
 from pipelines.search.searcher import CANDIDATES, Searcher
 from pipelines.settings import Settings
 from pipelines.steps.embed import EmbedStep, PassageStep

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from projects import Models, Project
 
 from pipelines.attributes import attributes_of
 from pipelines.store import Store
@@ -84,6 +85,7 @@ def ended(key: str, status: str) -> dict[str, Any]:
 NAMES = [
     "retries, hashes of attributes, a log of releases",
     "length, modalities and subtitles of sound and video",
+    "groups that may see an item",
 ]
 UP = [f"up {number}: {name}" for number, name in enumerate(NAMES, start=1)]
 ROWS = {
@@ -148,6 +150,7 @@ def test_an_older_home_is_refused_with_the_way_out_and_says_what_would_change(ol
         "items: + subtitles_hash string",
         "items: + duration_s double",
         "items: + modalities list<string>",
+        "items: + access list<string>",
         "items: + attributes_hash string",
         "outcomes: + next_try timestamp[us, tz=UTC]",
         "releases: + sequence int64",
@@ -192,7 +195,7 @@ def test_up_gives_what_a_new_home_has(old: Store, tmp_path: Path) -> None:
 def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Store) -> None:
     before = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     migrations.migrate(old)
-    assert migrations.migrate(old, 0) == [f"down {n}: {NAMES[n - 1]}" for n in (2, 1)]
+    assert migrations.migrate(old, 0) == [f"down {n}: {NAMES[n - 1]}" for n in (3, 2, 1)]
     assert migrations.state(old) == 0
     assert shapes(old) | {"migrations": {}} == {
         **{name: {f.name: f.type for f in schema} for name, schema in OLD.items()},
@@ -204,7 +207,7 @@ def test_down_gives_the_old_columns_and_values_back_and_up_works_again(old: Stor
         migrations.ensure_current(old)
     assert migrations.migrate(old) == UP
     assert migrations.diff(old) == []
-    assert [row["direction"] for row in old.migrations.rows()].count("up") == 4
+    assert [row["direction"] for row in old.migrations.rows()].count("up") == 2 * CURRENT
 
 
 KEYS = {"items": "item_id", "outcomes": "key", "releases": "release"}
@@ -279,7 +282,7 @@ def test_a_killed_migration_ends_well_when_run_again(old: Store, commits: int) -
     assert migrations.diff(old) == []
     up = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
     killed(0)
-    assert migrations.state(old) == (CURRENT if commits == 1 else CURRENT - 1)
+    assert migrations.state(old) == (CURRENT if commits == 1 else CURRENT - 2)
     migrations.migrate(old, 0)
     migrations.migrate(old)
     again = {name: stored_rows(old, name, key) for name, key in KEYS.items()}
@@ -308,6 +311,75 @@ def test_sound_and_video_of_an_older_home_are_read_again_and_its_vectors_stay(ol
     assert table.search([1.0, 0, 0, 0]).to_list()[0]["modalities"] is None
     migrations.migrate(old, 1)
     assert old.database.open_table("visual_x").schema.names == ["key", "size", "vector"]
+
+
+def test_groups_that_were_a_key_of_their_own_become_a_column_and_the_way_back(old: Store) -> None:
+    migrations.migrate(old, 2)
+    said = {
+        "text": '{"access": " press,sales,press", "price": 3}',
+        "list": '{"access": ["press"]}',
+        "wrong": '{"access": {"press": 1}}',
+        "blank": '{"access": " , "}',
+        "other": '{"price": 3, "accessible": true}',
+    }
+    rows = [item(name) | {"extra": extra, "attributes_hash": "h"} for name, extra in said.items()]
+    rows += [item("lost", deleted=True) | {"extra": said["list"]}]
+    of_two = pa.schema(DeltaTable(old.items.uri).schema())
+    write_deltalake(old.items.uri, pa.Table.from_pylist(rows, of_two), mode="append")
+    migrations.migrate(old)
+    items = {row["item_id"]: row for row in old.items.rows()}
+    assert {name: row["access"] for name, row in items.items()} == {
+        **dict.fromkeys(("a", "b", "gone", "blank", "other")),
+        "text": ["press", "sales"],
+        "list": ["press"],
+        "wrong": ['{"press": 1}'],
+        "lost": ["press"],
+    }
+    assert items["text"]["extra"] == '{"price": 3}' and items["list"]["extra"] is None
+    assert items["other"]["extra"] == said["other"] and items["other"]["attributes_hash"] == "h"
+    assert items["lost"]["attributes_hash"] is None
+    for name in ("text", "list", "wrong"):
+        assert items[name]["attributes_hash"] == attributes_of(items[name]).key
+    migrations.migrate(old, 2)
+    back = {row["item_id"]: row for row in stored_rows(old, "items", "item_id")}
+    assert back["text"]["extra"] == '{"access": ["press", "sales"], "price": 3}'
+    assert back["lost"]["extra"] == said["list"] and back["other"]["extra"] == said["other"]
+    assert back["text"]["attributes_hash"] not in {"h", items["text"]["attributes_hash"]}
+    migrations.migrate(old)
+    again = {row["item_id"]: row["access"] for row in old.items.rows()}
+    assert again == {name: row["access"] for name, row in items.items()}
+
+
+def test_groups_of_a_home_reach_what_is_searched_and_no_vector_is_made_again(
+    tmp_path: Path,
+) -> None:
+    project = Project(tmp_path)
+    for name in ("open", "closed"):
+        (project.raw / f"{name}.txt").write_text(f"The {name} letter.")
+    closed = '{"file_name": "closed.txt", "item_id": "closed", "title": "A letter", "access": %s}'
+    project.describe(closed % '["press"]')
+    project.index(Models())
+    names = project.store.search_tables()
+    assert groups_searched(project, names) == {None, ("press",)}
+
+    migrations.migrate(project.store, 2)
+    with pytest.raises(ValueError, match="access"):
+        groups_searched(project, names)
+    migrations.migrate(project.store)
+    assert groups_searched(project, names) == {None}
+    for access, refreshed in (('"press"', True), ('"press"', False), ('"sales,press"', True)):
+        project.describe(closed % access)
+        models = Models()
+        reports = project.index(models)
+        assert not models.text.seen and not any(report.encoded for report in reports.values())
+        assert any(report.refreshed for report in reports.values()) is refreshed
+    assert groups_searched(project, names) == {None, ("press", "sales")}
+
+
+def groups_searched(project: Project, names: list[str]) -> set[tuple[str, ...] | None]:
+    tables = [project.store.database.open_table(name) for name in names]
+    rows = [row for table in tables for row in table.search().select(["access"]).to_list()]
+    return {row["access"] and tuple(row["access"]) for row in rows}
 
 
 def test_what_delta_helpers_cost(tmp_path: Path) -> None:

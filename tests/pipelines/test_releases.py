@@ -15,7 +15,8 @@ from pipelines.models.protocols import ModelChoice
 from pipelines.releases import log
 from pipelines.releases.manifest import Manifest
 from pipelines.releases.publish import is_current, promote, publish, rollback
-from pipelines.search.searcher import Query, Searcher
+from pipelines.search.asked.query import Query
+from pipelines.search.searcher import Searcher
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -33,8 +34,8 @@ def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def found(store: Store, manifest: Manifest, text: str, where: str | None = None) -> list[str]:
     query = Query(text, k=3, where=where)
-    answer = asyncio.run(Searcher(store, manifest).search(query))
-    return [entry.item_id for entry in answer.ranked]
+    answer = asyncio.run(Searcher(store, manifest, Settings()).answer(query))
+    return [entry.item_id for entry in answer.shown]
 
 
 def serving(store: Store) -> str:
@@ -122,17 +123,17 @@ def test_an_encoder_of_another_identity_is_not_asked(
     manifest = publish(store, CHOICES, settings).manifest
     choice = manifest.channels["visual"].model_copy(update={"spec": "other"})
     changed = manifest.model_copy(update={"channels": {"visual": choice}})
-    answer = asyncio.run(Searcher(store, changed).search(Query("1")))
-    assert [each.name for each in answer.degraded] == ["visual"]
-    assert "toy" in answer.degraded[0].reason and not answer.ranked
+    answer = asyncio.run(Searcher(store, changed, Settings()).answer(Query("1")))
+    assert [each.name for each in answer.encoded.degraded] == ["visual"]
+    assert "toy" in answer.encoded.degraded[0].reason and not answer.shown
 
 
 def test_channels_of_a_result_sum_to_its_score(store: Store, settings: Settings) -> None:
     fill(store, range(50))
     manifest = publish(store, CHOICES, settings).manifest
-    answer = asyncio.run(Searcher(store, manifest).search(Query("7", k=50)))
-    assert len(answer.ranked) == 50
-    for entry in answer.ranked:
+    answer = asyncio.run(Searcher(store, manifest, Settings()).answer(Query("7", k=50)))
+    assert len(answer.shown) == 50
+    for entry in answer.shown:
         assert sum(entry.channels.values()) == pytest.approx(entry.score, abs=1e-9)
 
 

@@ -23,7 +23,8 @@ from pipelines.models import factory
 from pipelines.outcomes import now
 from pipelines.releases import log
 from pipelines.releases.publish import publish
-from pipelines.search.searcher import Query, Searcher
+from pipelines.search.asked.query import Query
+from pipelines.search.searcher import Searcher
 from pipelines.settings import Settings
 from pipelines.snapshots.checksums import checksum
 from pipelines.store import Store
@@ -80,8 +81,8 @@ def answers(store: Store) -> list[list[tuple[str, float]]]:
     found = []
     for manifest in log.read(store).manifests.values():
         for text in ("3", "9", "13"):
-            answer = asyncio.run(Searcher(store, manifest).search(Query(text, k=5)))
-            found.append([(entry.item_id, entry.score) for entry in answer.ranked])
+            answer = asyncio.run(Searcher(store, manifest, Settings()).answer(Query(text, k=5)))
+            found.append([(entry.item_id, entry.score) for entry in answer.shown])
     return found
 
 

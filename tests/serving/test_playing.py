@@ -11,7 +11,7 @@ from pipelines.releases.publish import publish
 from pipelines.settings import Settings
 from pipelines.store import Store
 from serving.app import create_app
-from serving.requests import byte_range
+from serving.transfer import byte_range
 
 SOUND, PICTURE = bytes(range(256)) * 8, b"jpeg bytes"
 SLASHED = "talks/2026 #1"

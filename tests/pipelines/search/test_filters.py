@@ -1,12 +1,17 @@
 import json
+import logging
+import re
 import time
+from random import Random
 
 import pytest
+from asking import random_filter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import InvalidFilter
-from pipelines.search.filters import COLUMNS, MAX_DEPTH, MAX_LENGTH, compile_filter
+from pipelines.search.asked import filters
+from pipelines.search.asked.filters import COLUMNS, MAX_DEPTH, MAX_LENGTH, compile_filter
 from pipelines.tables.schemas import ATTRIBUTES
 
 ROWS: list[dict] = [
@@ -14,6 +19,7 @@ ROWS: list[dict] = [
         "title": 'it\'s "raw"',
         "region": "eu",
         "tags": ["press", "o'clock"],
+        "access": ["press", "sales"],
         "modalities": ["sound", "pictures"],
         "duration_s": 12.5,
         "width": 640,
@@ -25,6 +31,7 @@ ROWS: list[dict] = [
         "title": "back\\slash 100%",
         "region": "us",
         "tags": [],
+        "access": [],
         "modalities": ["sound"],
         "duration_s": 3600.0,
         "width": 1920,
@@ -138,6 +145,11 @@ def found(table, expression):
         ("tags IN ('press', 'launch')", {0, 3, 4}),
         ("tags NOT IN ('press', 'launch')", {1, 5, 6}),
         ("tags IS NULL", {2}),
+        # groups
+        ("access = 'sales'", {0}),
+        ("access != 'sales'", {1}),
+        ("access IN ('sales', 'other') OR contains(access, 'x')", {0}),
+        ("access IS NULL", {2, 3, 4, 5, 6}),
         # sound and video
         ("duration_s > 12", {0, 1}),
         ("duration_s <= 12.5", {0}),
@@ -186,6 +198,9 @@ def found(table, expression):
         # harmless attacks
         ("title = 'x'' OR 1=1 --' AND region IS NULL", {2}),
         ("color = '\"' OR color = '\\\"'", set()),
+        ("title = '\u2019 OR 1=1 \uff07'", set()),
+        ("\uff52\uff45\uff47\uff49\uff4f\uff4e = 'eu'", set()),
+        ("\u212aind IS NULL", set(range(7))),
     ],
 )
 def test_rows(table, expression, expected):
@@ -276,6 +291,13 @@ def test_every_column_is_accepted(table, name):
         ("a.* = 1", "a.*"),
         ("title = 'a\0'", "NUL"),
         ("title = '\ud800'", "surrogate"),
+        ("title = \u2019x\u2019", ""),
+        ("title = \uff07x\uff07", ""),
+        ("region\u200b = 'eu'", ""),
+        ("access = access", "`access`"),
+        ("access LIKE 'a%'", "access LIKE"),
+        ("array_has(access, 'press')", "ARRAY"),
+        ("a -> '[' = 1", "JSON_EXTRACT"),
         (f"title = '{'x' * MAX_LENGTH}'", "longer"),
         ("a = 1 AND (" * (MAX_DEPTH + 1) + "b = 1" + ")" * (MAX_DEPTH + 1), "nested"),
         ("NOT " * (MAX_DEPTH + 1) + "a = 1", "nested"),
@@ -308,6 +330,21 @@ def test_abuse_is_refused_quickly(unit):
         with pytest.raises(InvalidFilter):
             compile_filter((unit * MAX_LENGTH)[:length])
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("text", ["a = '{}'", "(" * 500_000 + "{}", "{}\U0001f600", "a IN ({})"])
+def test_a_megabyte_is_refused_unread(monkeypatch, text):
+    monkeypatch.setattr(filters, "_parse", None)
+    with pytest.raises(InvalidFilter, match="longer than"):
+        compile_filter(text.format("x, " * 340_000))
+
+
+def test_nothing_that_users_write_is_logged(caplog):
+    with caplog.at_level(logging.DEBUG):
+        for expression in ("a -> 'hunter2)' = 1", "json_extract(a, '$[hunter2') = 1", "hunter2 ("):
+            with pytest.raises(InvalidFilter):
+                compile_filter(expression)
+    assert "hunter2" not in caplog.text
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -348,3 +385,52 @@ def test_anything_is_compiled_or_refused(table, expression):
     except InvalidFilter:
         return
     table.search().where(where).limit(1).to_list()
+
+
+_WRITTEN = re.compile(
+    r"""\s*(?:
+        '(?:[^']|'')*' | -?\d+(?:\.\d+)?(?:e[+-]?\d+)?\b | [()\[\],] | [<>!]?=|[<>]
+        | (?:AND|OR|NOT|IN|BETWEEN|LIKE|IS|NULL|AS|DOUBLE|COLUMNS)\b
+        | (?:CAST|TRY_CAST|nullif|btrim|array_has|array_has_any|regexp_match)(?=\()
+        | json_extract\(extra,\ '\$\."\w[\w .:/-]*"'\)
+    )""".replace("COLUMNS", "|".join(COLUMNS)),
+    re.VERBOSE,
+)
+_PIECES = """' '' " \\ \\' -- /* */ # ; ( ) [ ] , . :: @ $1 ` != <> -> || + - * / 0x1 1e5 N'a' NULL
+    TRUE NOT AND OR IS LIKE ESCAPE BETWEEN ANY SELECT FROM UNION CASE END CAST( DATE INTERVAL lower(
+    json_extract( extra vector _rowid {{ {% \u2019 \uff07 \u200b \u202e \ufeff \x01"""
+
+
+def mutated(random):
+    """A filter as one may write it, with pieces of SQL in some places of it."""
+    text = random_filter(random, 2).text
+    for _ in range(random.randint(0, 3)):
+        start = random.randint(0, len(text))
+        piece = (
+            random.choice(("", " "))
+            + random.choice((*_PIECES.split(), "\u3000", "\x85"))
+            + random.choice(("", " "))
+        )
+        text = text[:start] + piece + text[start + random.choice((0, 0, 1, 4)) :]
+    return text
+
+
+def test_what_reaches_the_engine_is_written_anew(table):
+    """Of the user's own there are values, quoted again, and keys of a few characters."""
+    random = Random(3)
+    compiled = 0
+    for _ in range(1_500):
+        expression = mutated(random)
+        try:
+            where = compile_filter(expression)
+        except InvalidFilter:
+            continue
+        compiled += 1
+        at = 0
+        while at < len(where):
+            written = _WRITTEN.match(where, at)
+            assert written, (expression, where[at:])
+            at = written.end()
+        if compiled % 10 == 0:
+            table.search().where(where).limit(1).to_list()
+    assert compiled > 200

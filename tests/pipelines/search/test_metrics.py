@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from pipelines.search import metrics
+from pipelines.search.measuring import metrics
 
 KEYS = {"hit@10", "recall@10", "recall@100", "precision@1", "mrr", "map", "ndcg@5", "ndcg@10"}
 

@@ -16,8 +16,8 @@ from pipelines.errors import BadInput, ModelUnavailable
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases.publish import publish
-from pipelines.search.media import Upload
-from pipelines.search.query import Query
+from pipelines.search.asked.media import Upload
+from pipelines.search.asked.query import Query
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store

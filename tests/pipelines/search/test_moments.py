@@ -12,7 +12,7 @@ from pipelines.models.protocols import ModelChoice
 from pipelines.releases.publish import publish
 from pipelines.search import playing
 from pipelines.search.answers import link
-from pipelines.search.query import Query
+from pipelines.search.asked.query import Query
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store

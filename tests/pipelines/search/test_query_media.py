@@ -9,9 +9,9 @@ from made_media import film, sine, tone, truncated
 from made_media import sound as sound_file
 from PIL import Image
 
-from pipelines.search import media
-from pipelines.search.media import Upload, with_upload
-from pipelines.search.query import Query
+from pipelines.search.asked import media
+from pipelines.search.asked.media import Upload, with_upload
+from pipelines.search.asked.query import Query
 from pipelines.settings import Settings
 
 SETTINGS = Settings()

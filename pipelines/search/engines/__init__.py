@@ -1,0 +1,1 @@
+"""Where rows are found: the tables of a release, or their mirror in memory."""

@@ -1,0 +1,48 @@
+"""Asking a query of the past again, with the very vectors and rights of then."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.rights import Caller
+from pipelines.search.asked.encoding import Encoded
+from pipelines.search.asked.query import Query
+from pipelines.search.journal.records import Record, caller_of, encoded_of, query_of
+
+
+def replayed_query(record: Record) -> tuple[Query, Encoded, Caller | None]:
+    """Return what to ask the release that answered: the query, its vectors, and who asked.
+
+    Nothing is to be encoded or guessed again; media are stood for by empty ones. Where the record
+    is `masked`, BM25 and the filter are asked with the masked words.
+    """
+    return query_of(record), encoded_of(record), caller_of(record)
+
+
+def difference(record: Record, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare an answer with the one on record: ids in their order, scores and their parts.
+
+    `max_difference` is taken over the items that both have, 0 where there are none. `masked` says
+    that other words were asked with, so that a difference proves nothing.
+    """
+    before = {result["item_id"]: result for result in record.results}
+    after = {result["item_id"]: result for result in document["results"]}
+    apart = [_apart(before[item_id], after[item_id]) for item_id in before if item_id in after]
+    largest = max(apart, default=0.0)
+    return {
+        "query_id": record.query_id,
+        "release": record.release,
+        "same_release": document["release"] == record.release,
+        "same_ids": list(before) == list(after),
+        "same_scores": largest == 0.0,
+        "max_difference": largest,
+        "missing": len(before.keys() - after.keys()),
+        "added": len(after.keys() - before.keys()),
+        "masked": record.masked,
+    }
+
+
+def _apart(old: Mapping[str, Any], new: Mapping[str, Any]) -> float:
+    parts = {*old["channels"], *new["channels"]}
+    pairs = [(old["channels"].get(p, 0.0), new["channels"].get(p, 0.0)) for p in parts]
+    return max(math.fabs(a - b) for a, b in [(old["score"], new["score"]), *pairs])

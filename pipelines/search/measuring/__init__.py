@@ -1,0 +1,1 @@
+"""How good and how fast answers are: metrics, labelled queries, ablation, tuning."""

@@ -1,0 +1,37 @@
+"""The vectors that people asked with lately, as queries to measure by."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.releases.log import manifests
+from pipelines.releases.manifest import Manifest
+from pipelines.search.journal.tables import tables
+from pipelines.store import Store
+from pipelines.tables.facts import select
+
+_ROWS = pa.schema(
+    [("release", pa.string()), ("probes", pa.string()), ("vectors", pa.list_(pa.binary()))]
+)
+
+
+def logged_vectors(store: Store, manifest: Manifest, newest: int = 2000) -> dict[str, np.ndarray]:
+    """Return what the `newest` queries asked each channel with, (n, width) float32, each once.
+
+    Only those that were asked of a table which the given release has too.
+    """
+    sql = f"SELECT * FROM queries WHERE repeats IS NULL ORDER BY at DESC LIMIT {newest:d}"
+    rows = select(sql, _ROWS, queries=tables(store)["queries"]).to_pylist()
+    past = manifests(store) if rows else {}
+    found: dict[str, dict[bytes, None]] = {}
+    for row in rows:
+        then = past[row["release"]].channels if row["release"] in past else {}
+        for channel, probe in json.loads(row["probes"]).items():
+            present = manifest.channels.get(channel)
+            if present and channel in then and then[channel].table == present.table:
+                found.setdefault(channel, {})[row["vectors"][probe["vector"]]] = None
+    return {
+        channel: np.stack([np.frombuffer(each, np.float32) for each in vectors])
+        for channel, vectors in found.items()
+    }

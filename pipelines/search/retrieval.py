@@ -1,0 +1,123 @@
+"""One query on its way through the steps: what is known of it so far, and how long each took."""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipelines.search.asked.encoding import Encoded
+from pipelines.search.asked.media import Upload
+from pipelines.search.asked.query import Query
+from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine, Found
+from pipelines.search.fusion.scores import Scored
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.search.searcher import Searcher
+
+
+@dataclass
+class Timing:
+    """When a step began after the query did, how long it took, and its parts (milliseconds)."""
+
+    step: str
+    at_ms: float
+    ms: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def as_document(self) -> dict[str, Any]:
+        """Write it as applications get it."""
+        parts = {name: round(ms, 3) for name, ms in self.parts.items()}
+        return {
+            "step": self.step,
+            "at_ms": round(self.at_ms, 3),
+            "ms": round(self.ms, 3),
+            "parts": parts,
+        }
+
+
+@dataclass
+class Retrieval:
+    """The state of one query; each step reads what those before it left and adds its own.
+
+    `given` are vectors that are asked with instead of encoding the query: those of an indexed item
+    or of a query of the past.
+    """
+
+    query: Query
+    searcher: "Searcher"
+    settings: Settings
+    allowed: Allowed = EVERYTHING
+    uploads: Sequence[Upload] = ()
+    listeners: int = 0
+    given: Encoded | None = None
+    hidden_now: Callable[[], frozenset[str]] | None = None
+    engine: Engine = None  # type: ignore[assignment]
+    at: dt.datetime | None = None
+    begun: float = field(default_factory=time.perf_counter)
+
+    encoded: Encoded = field(default_factory=Encoded)
+    hits: dict[str, Found] = field(default_factory=dict)
+    widened: bool = False
+    profile: str = ""
+    evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    ranked: Sequence[Scored] = ()
+    reworded: str | None = None
+    no_match: str | None = None
+    shown: Sequence[Scored] = ()
+    results: list[dict[str, Any]] = field(default_factory=list)
+    trace: list[Timing] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A release may come to be held in memory at any moment; one query stays with one engine.
+        if self.engine is None:
+            self.engine = self.searcher.engine
+
+    @property
+    def rows(self) -> int:
+        """How many rows each channel is asked for."""
+        return max(CANDIDATES, 4 * self.wanted)
+
+    @property
+    def wanted(self) -> int:
+        """How many items the answer needs, those that are skipped included."""
+        return self.query.offset + self.query.k
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of the step that runs."""
+        step, started = self.trace[-1], time.perf_counter()
+        yield
+        step.parts[name] = step.parts.get(name, 0.0) + _ms_since(started)
+
+
+CANDIDATES = 200
+"""How many rows each channel brings at least."""
+
+
+class Stage(Protocol):
+    """One step of a query; its name stands in traces."""
+
+    name: str
+
+    async def run(self, asked: Retrieval) -> None:
+        """Take the query one step further."""
+        ...
+
+
+async def run(asked: Retrieval, stages: Sequence[Stage]) -> Retrieval:
+    """Take a query through steps in their order."""
+    for stage in stages:
+        started = time.perf_counter()
+        timing = Timing(stage.name, (started - asked.begun) * 1000)
+        asked.trace.append(timing)
+        await stage.run(asked)
+        timing.ms = _ms_since(started)
+    return asked
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,55 @@
+"""The query's vectors: one for each channel that can be asked with what is present."""
+
+import asyncio
+from dataclasses import replace
+
+from pipelines.errors import BadInput
+from pipelines.search.asked.encoding import ChannelEncoders, Encoded, Probe
+from pipelines.search.asked.query import Query
+from pipelines.search.fusion.one_vector import mean_vector
+from pipelines.search.fusion.profiles import BM25, PROFILES
+from pipelines.search.retrieval import Retrieval
+
+
+class Encode:
+    """Encodes what is present, and nothing else.
+
+    Raises BadInput, with the reasons, where there is nothing left to ask this release with.
+    """
+
+    name = "encode"
+
+    async def run(self, asked: Retrieval) -> None:
+        """Encode with the very models of the release."""
+        if asked.given is not None:
+            asked.encoded = asked.given
+            return
+        query, searcher = asked.query, asked.searcher
+        encode = _as_one if PROFILES[asked.profile].one_vector else ChannelEncoders.encode
+        encoded = await asyncio.to_thread(encode, searcher.encoders, query)
+        encoded.degraded[:0] = query.degraded
+        asked.trace[-1].parts |= encoded.ms
+        asked.encoded = encoded
+        asks_words = query.literal and searcher.manifest.passages
+        if not encoded.probes and not (asks_words and query.asks(BM25)):
+            reasons = [f"{each.name}: {each.reason}" for each in encoded.degraded]
+            raise BadInput("; ".join(["nothing is left to ask this release with", *reasons]))
+
+
+def _as_one(encoders: ChannelEncoders, query: Query) -> Encoded:
+    """Ask every channel of words and pictures with the one mean vector of both.
+
+    Raises BadInput where their models do not share a space.
+    """
+    words = encoders.encode(replace(query, image=None, clip=(), sound=None))
+    shown = encoders.encode(replace(query, text=None, guess=None, sound=None))
+    parts = {
+        (encoders.spec(name), probe.medium): probe.vector
+        for encoded in (words, shown)
+        for name, probe in encoded.probes.items()
+    }
+    vector = mean_vector([(spec, vector) for (spec, _), vector in parts.items()])
+    probes = {
+        name: Probe(vector, probe.medium) for name, probe in (words.probes | shown.probes).items()
+    }
+    return Encoded(probes, [*words.degraded, *shown.degraded], words.ms | shown.ms)

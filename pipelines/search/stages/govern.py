@@ -1,0 +1,23 @@
+"""Last look before anything is shown: the ledger may have moved while the query ran."""
+
+import asyncio
+
+from pipelines.search.retrieval import Retrieval
+
+
+class Govern:
+    """Cuts the answer, without what must not be shown by now.
+
+    Rights and the ledger already held in every search; this catches an erasure in between.
+    """
+
+    name = "govern"
+
+    async def run(self, asked: Retrieval) -> None:
+        """Choose what is shown."""
+        hidden = asked.allowed.hidden
+        if asked.hidden_now is not None:
+            hidden |= await asyncio.to_thread(asked.hidden_now)
+        ranked = [entry for entry in asked.ranked if entry.item_id not in hidden]
+        asked.ranked = ranked
+        asked.shown = ranked[asked.query.offset : asked.wanted]

@@ -1,0 +1,236 @@
+// Why a result was found: the parts that add up to its score, what they come from, the steps that
+// the query took, and what is known of the item.
+
+import { byId, definitions, el, iconButton } from "./dom.js";
+import { bar, channelName, extent, parts, swatch } from "./channels.js";
+import { details } from "./details.js";
+import { kindName, lasted, live, milliseconds, nameOf, place, score } from "./words.js";
+
+export class Panel {
+  /** `on` has play(result, second?), similar(result), step(±1), picture(segment, title). */
+  constructor(api, pictures, on) {
+    this.api = api;
+    this.pictures = pictures;
+    this.on = on;
+    this.root = byId("panel");
+    this.root.addEventListener("click", (event) => {
+      if (event.target === this.root) this.root.close();
+    });
+    this.root.addEventListener("close", () => this.leave());
+  }
+
+  get open() {
+    return this.root.open;
+  }
+
+  /** Open on a result of an answer. What must be asked for is filled in as it comes. */
+  async show(result, answer) {
+    this.result = result;
+    this.leaving?.abort();
+    this.leaving = new AbortController();
+    const { signal } = this.leaving;
+    const why = el("section", { class: "why", "aria-label": "Parts of the score" });
+    const steps = el("section", { "aria-label": "Steps" }, trace(answer.trace));
+    const about = el("section", { "aria-label": "The item" }, waiting());
+    why.append(sum(result, null, {}));
+    this.root.replaceChildren(
+      this.head(result),
+      el("div", { class: "body" }, this.hero(result), this.actions(result, answer), why, steps,
+        this.query(answer), about),
+    );
+    if (!this.root.open) this.root.showModal();
+    this.root.scrollTop = 0;
+    this.root.querySelector("h2").focus();
+    await Promise.all([
+      this.fill(why, async () => {
+        const told = await this.api.explain(answer.query_id, signal);
+        const candidate = told.candidates?.find((each) => each.item_id === result.item_id);
+        return sum(result, candidate, told.weights ?? {});
+      }, true),
+      this.fill(about, async () => {
+        const item = await this.api.item(result.item_id, signal);
+        this.enlarge(result, item);
+        return details(item, this.pictures, (segment) =>
+          segment.kind === "sound"
+            ? this.on.play(result, segment.start_s)
+            : this.on.picture(segment, nameOf(result)),
+        );
+      }),
+    ]);
+  }
+
+  async fill(section, make, keep = false) {
+    try {
+      section.replaceChildren(await make());
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      const reason = el("p", { class: "quiet" }, error.message || "This could not be looked up.");
+      if (keep) section.append(reason);
+      else section.replaceChildren(reason);
+    }
+  }
+
+  leave() {
+    this.leaving?.abort();
+    this.on.left(this.result);
+  }
+
+  head(result) {
+    const facts = [kindName(result.kind), place(result.segment), live(result.live)];
+    return el(
+      "header",
+      {},
+      el(
+        "div",
+        { class: "names" },
+        el("h2", { id: "panel-title", tabindex: "-1" }, nameOf(result)),
+        el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
+      ),
+      iconButton("left", "Previous result", () => this.on.step(-1)),
+      iconButton("right", "Next result", () => this.on.step(1)),
+      iconButton("close", "Close", () => this.root.close()),
+    );
+  }
+
+  hero(result) {
+    if (!result.thumbnail) return null;
+    return el("div", { class: "hero" }, this.pictures.frame(result.thumbnail, result.kind));
+  }
+
+  /** Put the picture of the part that matched, or else the first one, over its small one. */
+  enlarge(result, item) {
+    const seen = (item.segments ?? []).filter((each) => each.media && each.kind !== "sound");
+    const best = seen.find((each) => each.segment === result.segment?.segment) ?? seen[0];
+    const frame = this.root.querySelector(".hero .frame");
+    if (best && frame) frame.append(this.pictures.image(best.media));
+  }
+
+  actions(result, answer) {
+    const make = (name, onclick) => el("button", { type: "button", onclick }, name);
+    const judge = (kind, name) => {
+      const button = make(name, async () => {
+        try {
+          await this.api.feedback(answer.query_id, result.item_id, kind);
+          for (const other of row.querySelectorAll("[aria-pressed]"))
+            other.setAttribute("aria-pressed", String(other === button));
+        } catch (error) {
+          button.replaceWith(el("span", { class: "quiet" }, error.message));
+        }
+      });
+      button.setAttribute("aria-pressed", "false");
+      return button;
+    };
+    const row = el(
+      "p",
+      { class: "buttons" },
+      result.play ? make("Play", () => this.on.play(result)) : null,
+      make("More like this", () => this.on.similar(result)),
+      el("span", { class: "space" }),
+      judge("good", "Good match"),
+      judge("bad", "No match"),
+    );
+    return row;
+  }
+
+  /** Which question of which release this was, and a button that asks it again. */
+  query(answer) {
+    const told = el("span", { class: "quiet", role: "status" });
+    const button = el("button", { type: "button" }, "Ask it again");
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      told.textContent = "Asking the release that answered…";
+      try {
+        told.textContent = replayed(await this.api.replay(answer.query_id));
+      } catch (error) {
+        told.textContent = error.message;
+      }
+      button.disabled = false;
+    });
+    return el(
+      "section",
+      { "aria-label": "The question" },
+      el("h3", {}, "The question"),
+      definitions([
+        ["Release", answer.release],
+        ["Plan", answer.plan],
+        ["Weights", answer.profile],
+        ["Id", answer.query_id],
+      ]),
+      el("p", { class: "buttons replay" }, button, told),
+    );
+  }
+}
+
+const waiting = () => el("p", { class: "quiet" }, "Looking it up…");
+
+function replayed({ same_ids: same, max_difference: difference }) {
+  if (!same) return "Other results now: what it may show has changed since.";
+  if (!difference) return "The same results, the same scores.";
+  return `The same results; scores differ by at most ${difference.toExponential(1)}.`;
+}
+
+/** The table of parts. `candidate` brings raw similarities and evidence, where they are known. */
+function sum(result, candidate, weights) {
+  const shown = parts(result.channels);
+  const longest = Math.max(...shown.map(([, part]) => Math.abs(part)), 1e-9);
+  const number = (value, digits) => (value === undefined || value === null ? "" : value.toFixed(digits));
+  const rows = shown.map(([channel, part]) => {
+    const length = el("span", { class: part < 0 ? "length minus" : "length", "data-channel": channel });
+    length.style.width = `${(100 * Math.abs(part)) / longest}%`;
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, swatch(channel), channelName(channel)),
+      el("td", {}, number(candidate?.similarity?.[channel], 3)),
+      el("td", {}, number(candidate?.evidence?.[channel], 2)),
+      el("td", {}, number(weights[channel], 2)),
+      el("td", { class: "drawn" }, length),
+      el("td", {}, el("b", {}, score(part))),
+    );
+  });
+  const heads = [
+    ["Channel", "Where it was found"],
+    ["Raw", "Similarity as the channel measures it"],
+    ["Evidence", "How much that says, from 0 to 1"],
+    ["Weight", "How much the channel counts"],
+    ["", null],
+    ["Part", "What it adds to the score"],
+  ].map(([name, title]) => el("th", { scope: "col", title }, name));
+  const matched = result.matched?.length
+    ? el("p", { class: "quiet" }, "Matched words: ", result.matched.map((word) => [el("mark", {}, word), " "]).flat())
+    : null;
+  const table = el(
+    "table",
+    { class: candidate ? "parts" : "parts brief" },
+    el("thead", {}, el("tr", {}, heads)),
+    el("tbody", {}, rows),
+    el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: "4" }, "Score"),
+      el("td", { class: "drawn" }),
+      el("td", {}, el("b", {}, score(result.score))))),
+  );
+  return el("div", {}, el("h3", {}, "Why it was found"), bar(result, extent(result)), table, matched);
+}
+
+/** The steps of a query as bars on one line of time; what runs at once stands below its step. */
+function trace(steps) {
+  if (!steps?.length) return el("p", { class: "quiet" }, "Answered from memory.");
+  const total = lasted(steps) || 1;
+  const rows = steps.map((step) => {
+    const span = (ms, kind) => {
+      const line = el("span", { class: kind });
+      line.style.marginLeft = `${(100 * step.at_ms) / total}%`;
+      line.style.width = `${Math.max((100 * Math.min(ms, total - step.at_ms)) / total, 0.6)}%`;
+      return line;
+    };
+    const within = Object.entries(step.parts ?? {}).sort((a, b) => b[1] - a[1]);
+    const told = within.map(([name, ms]) => `${channelName(name).toLowerCase()} ${milliseconds(ms)}`);
+    return el(
+      "li",
+      { title: told.join(", ") || null },
+      el("span", { class: "step" }, step.step.replaceAll("_", " ")),
+      el("span", { class: "track" }, span(step.ms, "took"), within.map(([, ms]) => span(ms, "part"))),
+      el("span", { class: "ms" }, milliseconds(step.ms)),
+    );
+  });
+  return el("div", {}, el("h3", {}, `Steps, ${milliseconds(total)} in all`), el("ol", { class: "trace" }, rows));
+}

@@ -1,0 +1,565 @@
+"""The journal: what was answered is on record, adds up, can be asked again, and can be erased."""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import stocked
+from toy import CHOICES, Toy, fill, item_id
+
+from pipelines import ledger, outcomes
+from pipelines.erasure.purge import purge
+from pipelines.errors import BadInput
+from pipelines.models import factory
+from pipelines.privacy.pii import Finding
+from pipelines.releases import log
+from pipelines.releases.publish import publish
+from pipelines.rights import Caller
+from pipelines.search.answers import as_document
+from pipelines.search.asked.encoding import Encoded, Probe
+from pipelines.search.asked.query import Guess, Query, Sound
+from pipelines.search.engines.protocol import Found, Hit
+from pipelines.search.fusion.scores import Scored
+from pipelines.search.journal import writing
+from pipelines.search.journal.explaining import adds_up, explanation
+from pipelines.search.journal.feedback import Feedback, labels
+from pipelines.search.journal.queries import Journal, new_id
+from pipelines.search.journal.records import Record, recorded, repeated, row_of
+from pipelines.search.journal.replay import difference, replayed_query
+from pipelines.search.journal.tables import tables
+from pipelines.search.journal.writing import Writer
+from pipelines.search.retrieval import Retrieval
+from pipelines.search.searcher import Searcher
+from pipelines.settings import Settings
+from pipelines.store import Store
+from pipelines.upkeep.survey import survey_tables
+from pipelines.upkeep.tidy import tidy
+
+
+class PatternDetector:
+    """Finds e-mail addresses and one name, without loading Presidio."""
+
+    entities = ("EMAIL_ADDRESS", "PERSON")
+    _patterns = (("EMAIL_ADDRESS", r"[\w.]+@\w+\.\w+"), ("PERSON", r"(?i)ada lovelace"))
+
+    def find(self, text: str, entities: Any = None) -> list[Finding]:
+        found = [
+            Finding(kind, match.start(), match.end(), 1.0)
+            for kind, pattern in self._patterns
+            if entities is None or kind in entities
+            for match in re.finditer(pattern, text)
+        ]
+        return sorted(found, key=lambda finding: finding.start)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def journal(store: Store) -> Iterator[Journal]:
+    made = Journal(store, PatternDetector, every_s=0.02)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+def hits(**values: float) -> Found:
+    return Found({item_id: Hit(value, None, 0) for item_id, value in values.items()})
+
+
+def retrieval(**changed: Any) -> Retrieval:
+    """A query that was answered, from the first step to the last, with two items."""
+    vector = np.array([0.6, 0.8], np.float32)
+    known: dict[str, Any] = {
+        "query": Query("red boat", k=2),
+        "encoded": Encoded({"visual": Probe(vector, "text"), "ocr": Probe(vector, "text")}),
+        "hits": {"visual": hits(a=0.31, b=0.2), "ocr": hits(b=0.44)},
+        "evidence": {"a": {"visual": 0.5}, "b": {"visual": 0.2, "ocr": 0.3}},
+        "weights": {"visual": 1.0, "ocr": 1.0},
+        "ranked": [Scored("a", 0.5, {"visual": 0.5}), Scored("b", 0.25, {"visual": 0.1})],
+    }
+    searcher: Any = SimpleNamespace(engine=None)
+    return Retrieval(searcher=searcher, settings=Settings(), **known | changed)
+
+
+def document(query_id: str | None = None, **changed: Any) -> dict[str, Any]:
+    return {
+        "query_id": query_id or new_id(),
+        "release": "r1",
+        "profile": "default",
+        "plan": "parallel",
+        "asked": {"words": "text", "text": "red boat", "read": None, "sound": None},
+        "degraded": [],
+        "widened": False,
+        "no_match": None,
+        "cached": None,
+        "trace": [{"step": "encode", "at_ms": 0.0, "ms": 1.0, "parts": {}}],
+        "results": [result("a", 0.5, visual=0.5), result("b", 0.25, visual=0.1, ocr=0.15)],
+        **changed,
+    }
+
+
+def result(item: str, score: float, **channels: float) -> dict[str, Any]:
+    return {"item_id": item, "score": score, "channels": channels, "matched": ["red"]}
+
+
+def record(query_id: str | None = None, **changed: Any) -> Record:
+    return replace(recorded(retrieval(), document(query_id)), **changed)
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+def test_what_is_read_is_what_was_written(journal: Journal, store: Store) -> None:
+    caller = Caller(user="p-1", region="eu", groups=frozenset({"b", "a"}))
+    query = Query("red boat", where="region = 'eu'", channels=("visual",), diversity=0.5, offset=1)
+    made = recorded(retrieval(query=query), document(), caller)
+    journal.add(made)
+    assert journal.flush()
+    other = Journal(store, PatternDetector)  # type: ignore[arg-type]
+    found = other.get(made.query_id)
+    assert found is not None and row_of(found) == row_of(made)
+    assert found.at == made.at and not found.masked and found.items == {"a", "b"}
+    (row,) = tables(store)["queries"].rows()
+    assert len(row["vectors"]) == 1, "the channels were asked with the same vector"
+    assert row["similarities"] == [[None, pytest.approx(0.44)], pytest.approx([0.31, 0.2])]
+    assert row["channels"] == ["ocr", "visual"] and row["confidence"] == 0.5
+
+
+def test_a_query_is_found_before_it_is_written(store: Store) -> None:
+    begin = threading.Event()
+
+    def detector() -> Any:
+        begin.wait(5)
+        return PatternDetector()
+
+    journal = Journal(store, detector, every_s=0)
+    made = record()
+    started = time.perf_counter()
+    journal.add(made)
+    assert journal.get(made.query_id) is made
+    assert time.perf_counter() - started < 0.1, "nobody waits for the detector"
+    begin.set()
+    journal.close()
+    assert tables(store)["queries"].read(["query_id"]).num_rows == 1
+
+
+def test_a_query_of_another_process_is_waited_for(journal: Journal, store: Store) -> None:
+    other = Journal(store, PatternDetector, every_s=0.3)  # type: ignore[arg-type]
+    made = record()
+    other.add(made)
+    found = journal.get(made.query_id)
+    assert found is not None and found.query_id == made.query_id
+    other.close()
+
+
+def test_unknown_ids_are_not_waited_for_unless_they_are_new(journal: Journal) -> None:
+    old = f"{int(time.time() - 60) * 1000:012x}" + new_id()[12:]
+    ahead = f"{int(time.time() + 600) * 1000:012x}" + new_id()[12:]
+    started = time.perf_counter()
+    for strange in (old, "x", "' OR '1' = '1", "", "é" * 32):
+        assert journal.get(strange) is None
+    assert time.perf_counter() - started < 0.2
+    assert journal.get(ahead, patience_s=0.05) is None
+
+
+def test_the_oldest_are_dropped_and_counted_when_too_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "MOST", 3)
+    go, begun = threading.Event(), threading.Event()
+    written: list[list[int]] = []
+
+    def write(batch: list[int]) -> None:
+        begun.set()
+        go.wait(5)
+        written.append(batch)
+
+    writer = Writer(write, every_s=0)
+    writer.add(0)
+    assert begun.wait(5)
+    for number in range(1, 6):
+        writer.add(number)
+    assert writer.dropped == 2 and writer.unwritten() == [0, 3, 4, 5]
+    go.set()
+    assert writer.flush(5)
+    writer.close()
+    assert [number for batch in written for number in batch] == [0, 3, 4, 5]
+    writer.add(6)
+    assert writer.dropped == 3, "nothing is taken after the end"
+
+
+def test_entries_are_written_in_batches_and_a_failed_one_is_counted() -> None:
+    batches: list[int] = []
+
+    def write(batch: list[int]) -> None:
+        batches.append(len(batch))
+        if 450 in batch:
+            raise OSError("the text of an error tells nothing here")
+
+    writer = Writer(write, every_s=60)
+    for number in range(writing.BATCH * 2 + 60):
+        writer.add(number)
+    assert writer.flush(5)
+    assert batches == [200, 200, 60] and writer.dropped == 60
+    assert not writer.flush(0) or writer.unwritten() == []
+    writer.close()
+
+
+def test_ids_are_uuids_in_the_order_of_time() -> None:
+    import uuid
+
+    made = []
+    for _ in range(3):
+        made.append(new_id())
+        time.sleep(0.002)
+    assert made == sorted(made)
+    assert {uuid.UUID(each).version for each in made} == {7}
+    assert {uuid.UUID(each).variant for each in made} == {uuid.RFC_4122}
+
+
+# --- Privacy -------------------------------------------------------------------------------------
+
+
+def test_no_private_value_reaches_the_table(journal: Journal, store: Store) -> None:
+    said = "call ada lovelace now"
+    query = Query("mail of ada@x.org", where="owner = 'ada@x.org' AND width > 5", k=2)
+    asked = {"words": "text", "text": query.text, "read": "Ada Lovelace", "sound": None}
+    results = [result("a", 0.5, visual=0.5) | {"matched": ["mail", "ada"]}]
+    made = recorded(retrieval(query=query), document(asked=asked, results=results))
+    heard = Query(guess=Guess(said, "transcript"), sound=Sound(np.zeros(4, np.int16), 1.0, 2.0))
+    asked = {"words": "transcript", "text": said, "read": None, "sound": None}
+    spoken = recorded(retrieval(query=heard), document(asked=asked))
+    clean = record()
+    for each in (made, spoken, clean):
+        journal.add(each)
+    assert journal.flush()
+    written = "".join(map(str, tables(store)["queries"].rows())).lower()
+    assert "ada@x.org" not in written and "lovelace" not in written and "'ada'" not in written
+    found = journal.get(made.query_id)
+    assert found is not None and found.masked
+    assert found.request["text"] == "mail of <EMAIL_ADDRESS>"
+    assert found.request["where"] == "owner = '<EMAIL_ADDRESS>' AND width > 5"
+    assert found.answer["asked"] == made.answer["asked"] | {
+        "text": "mail of <EMAIL_ADDRESS>",
+        "read": "<PERSON>",
+    }
+    assert found.results[0]["matched"] == ["mail"]
+    assert explanation(found)["masked"] and difference(found, document())["masked"]
+    heard_again = journal.get(spoken.query_id)
+    assert heard_again is not None and heard_again.request["guess"]["text"] == "call <PERSON> now"
+    assert heard_again.answer["asked"]["text"] == "call <PERSON> now"
+    unchanged = journal.get(clean.query_id)
+    assert unchanged is not None and not unchanged.masked
+
+
+def test_an_answer_is_known_to_who_asked_and_to_the_operator() -> None:
+    ada, bob, anyone = Caller(user="p-1"), Caller(user="p-2"), Caller()
+    of_ada = recorded(retrieval(), document(), ada)
+    assert of_ada.is_of(ada) and of_ada.is_of(None)
+    assert of_ada.is_of(Caller(user="p-1", region="eu")), "her rights may have changed since"
+    assert not of_ada.is_of(bob) and not of_ada.is_of(anyone)
+    unnamed = recorded(retrieval(), document(), anyone)
+    assert unnamed.is_of(anyone) and not unnamed.is_of(Caller(region="eu"))
+    assert not record().is_of(ada), "the operator's own"
+
+
+# --- Explaining ----------------------------------------------------------------------------------
+
+
+def test_an_explanation_tells_every_part_of_every_score() -> None:
+    made = record()
+    told = explanation(made)
+    assert [
+        {name: value for name, value in each.items() if name != "rank"} for each in told["results"]
+    ] == document()["results"]
+    assert [each["rank"] for each in told["results"]] == [1, 2]
+    assert told["adds_up"] and told["hidden"] == 0 and told["weights"] == made.weights
+    assert told["candidates"][0]["similarity"] == {"visual": pytest.approx(0.31)}
+    assert told["candidates"][1]["evidence"] == pytest.approx({"ocr": 0.3, "visual": 0.2})
+    wrong = [result("a", 0.5, visual=0.4999), result("b", 0.3, visual=0.3 + 1e-7)]
+    assert [adds_up(each) for each in wrong] == [False, True]
+    assert not explanation(replace(made, results=wrong))["adds_up"]
+
+
+def test_hidden_items_are_counted_and_never_named() -> None:
+    told = explanation(record(), {"b", "elsewhere"})
+    assert told["hidden"] == 1
+    assert [each["item_id"] for each in told["results"]] == ["a"]
+    assert [each["item_id"] for each in told["candidates"]] == ["a"]
+    assert "'b'" not in str(told)
+
+
+def test_a_cached_answer_is_explained_by_the_query_that_it_repeats(
+    journal: Journal,
+) -> None:
+    first = record()
+    again = repeated(Query("red boat"), document(cached="results"), first.query_id)
+    lost = repeated(Query("red boat"), document(cached="results"), new_id())
+    for each in (first, again, lost):
+        journal.add(each)
+    assert journal.flush()
+    found = journal.get(again.query_id)
+    assert found is not None and found.repeats == first.query_id
+    told = explanation(found)
+    assert told["cached"] == "results" and told["candidates"] == explanation(first)["candidates"]
+    without = journal.get(lost.query_id)
+    assert without is not None and explanation(without)["candidates"] == []
+
+
+# --- Replaying -----------------------------------------------------------------------------------
+
+
+def test_a_replay_asks_with_the_same_vectors_rights_and_kinds_of_media(journal: Journal) -> None:
+    caller = Caller(user="p-1", region="eu", groups=frozenset({"x"}))
+    query = Query(
+        where="region = 'eu'",
+        sound=Sound(np.ones(8, np.int16), 1.0, 2.5),
+        clip=(blank(), blank()),
+        guess=Guess("a boat", "caption"),
+        channels=("visual", "ocr"),
+        plan="ann_then_bm25",
+        diversity=0.7,
+        offset=3,
+        k=4,
+    )
+    degraded = [{"channel": "audio", "reason": "gone"}, {"input": "file", "reason": "broken"}]
+    made = recorded(
+        retrieval(query=query), document(degraded=degraded, profile="narrative"), caller
+    )
+    journal.add(made)
+    assert journal.flush()
+    found = journal.get(made.query_id)
+    assert found is not None
+    again, encoded, who = replayed_query(found)
+    assert who == caller and again.literal == query.literal and again.guess == query.guess
+    assert again.profile == "narrative", "the one that was chosen"
+    for name in ("where", "channels", "plan", "diversity", "offset", "k", "reranker", "words"):
+        assert getattr(again, name) == getattr(query, name), name
+    assert again.clip and again.sound and again.image is None and not again.is_empty
+    assert (again.sound.start_s, again.sound.end_s) == (1.0, 2.5)
+    assert [each.as_document() for each in encoded.degraded] == degraded
+    for name, probe in made.probes.items():
+        assert np.array_equal(encoded.probes[name].vector, probe.vector)
+        assert encoded.probes[name].medium == probe.medium
+
+
+def blank() -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (4, 4))
+
+
+def test_a_difference_is_told_by_ids_and_by_the_largest_part() -> None:
+    made = record()
+    same_again = difference(made, document())
+    assert same_again["same_ids"] and same_again["same_scores"] and same_again["same_release"]
+    moved = document(release="r2", results=[result("a", 0.5, visual=0.3, ocr=0.2)])
+    told = difference(made, moved)
+    assert not (told["same_ids"] or told["same_scores"] or told["same_release"])
+    assert (told["missing"], told["added"]) == (1, 0)
+    assert told["max_difference"] == pytest.approx(0.2)
+    swapped = document(results=document()["results"][::-1])
+    assert not difference(made, swapped)["same_ids"] and difference(made, swapped)["same_scores"]
+
+
+def test_a_replay_on_the_release_that_answered_is_the_same(
+    tmp_path: Path, store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory, "image_encoder", Toy)
+    settings = Settings(home=tmp_path, index_rows=300)
+    fill(store, range(30))
+    publish(store, CHOICES, settings)
+
+    async def ask() -> tuple[Record, dict[str, Any]]:
+        searcher = Searcher(store, log.require(store), settings)
+        answered = await searcher.answer(Query("3", k=5, where="region = 'eu'", offset=1))
+        made = recorded(answered, as_document(answered, new_id()))
+        journal.add(made)
+        assert journal.flush()
+        kept = journal.get(made.query_id)
+        assert kept is not None
+        again, encoded, _ = replayed_query(kept)
+
+        def no_model(*spec: Any) -> Any:
+            raise AssertionError("nothing is to be encoded again")
+
+        monkeypatch.setattr(factory, "image_encoder", no_model)
+        replay = await Searcher(store, log.require(store), settings).answer(again, given=encoded)
+        return kept, as_document(replay, new_id())
+
+    kept, answer = asyncio.run(ask())
+    assert len(kept.results) == 5 and kept.candidates.items[0] == item_id(3)
+    assert all(adds_up(each) for each in kept.results)
+    told = difference(kept, answer)
+    assert told["same_ids"] and told["same_scores"] and told["max_difference"] == 0.0
+
+
+# --- Feedback ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def feedback(store: Store, journal: Journal) -> Iterator[Feedback]:
+    made = Feedback(store, journal, every_s=0.02)
+    yield made
+    made.close()
+
+
+def test_feedback_is_taken_of_what_was_answered_alone(
+    store: Store, journal: Journal, feedback: Feedback
+) -> None:
+    mine = recorded(retrieval(query=Query("red boat", offset=10)), document(), Caller(user="p-1"))
+    journal.add(mine)
+    feedback.add(mine.query_id, "b", "click", user="p-1")
+    feedback.add(mine.query_id, "a", "good", 3, user="p-1")
+    refused: list[tuple[Any, ...]] = [
+        (new_id().replace(new_id()[:4], "0000", 1), "a", "click", 1, "p-1"),
+        (mine.query_id, "a", "click", 1, "p-2"),
+        (mine.query_id, "a", "click", 1, None),
+        (mine.query_id, "c", "click", 1, "p-1"),
+        (mine.query_id, "a", "love", 1, "p-1"),
+        (mine.query_id, "a", "click", 0, "p-1"),
+    ]
+    told = set()
+    for arguments in refused:
+        with pytest.raises(BadInput) as error:
+            feedback.add(*arguments)
+        told.add(str(error.value))
+    assert len(told) == 4, "another's query is told like one that never was"
+    assert feedback.flush()
+    rows = tables(store)["feedback"].rows(["item_id", "kind", "position", "user"])
+    assert sorted(map(str, rows)) == sorted(
+        map(
+            str,
+            [
+                {"item_id": "b", "kind": "click", "position": 12, "user": "p-1"},
+                {"item_id": "a", "kind": "good", "position": 3, "user": "p-1"},
+            ],
+        )
+    )
+
+
+def test_labels_grade_by_the_newest_verdict_then_by_clicks(
+    store: Store, journal: Journal, feedback: Feedback
+) -> None:
+    assert labels(store) == []
+    one, two = record(), record()
+    private = recorded(retrieval(query=Query("of ada@x.org")), document())
+    picture = recorded(retrieval(query=Query(image=blank())), document())
+    for each in (one, two, private, picture):
+        journal.add(each)
+    for each, item, kind in (
+        (one, "a", "good"),
+        (two, "a", "bad"),
+        (two, "a", "click"),
+        (one, "b", "click"),
+        (private, "a", "good"),
+        (picture, "a", "good"),
+    ):
+        feedback.add(each.query_id, item, kind)  # type: ignore[arg-type]
+    assert journal.flush() and feedback.flush()
+    assert labels(store) == [("red boat", "a", 0), ("red boat", "b", 1)]
+    store.ledger.append([{"event": "erased", "item_id": "b", "at": outcomes.now()}])
+    assert labels(store) == [("red boat", "a", 0)]
+
+
+# --- Erasure and age -----------------------------------------------------------------------------
+
+GONE, LEFT = 7, 3
+
+
+def telling(number: int, like: str | None = None) -> Record:
+    """A query that was answered with a stocked item, as real answers tell of it."""
+    shown = result(stocked.item_id(number), 0.5, visual=0.5) | {
+        "uri": stocked.uri(number),
+        "title": f"Title {number:05d} of somebody",
+    }
+    return replace(record(), results=[shown]) if like is None else asked_by(like)
+
+
+def asked_by(like: str) -> Record:
+    return recorded(retrieval(), document(), like=like)
+
+
+def test_nothing_in_the_journal_tells_of_a_purged_item(
+    tmp_path: Path, store: Store, journal: Journal, feedback: Feedback
+) -> None:
+    settings = Settings(home=tmp_path)
+    stocked.stock(store, range(10))
+    stocked.release(store, settings)
+    others = [record(), telling(LEFT)]
+    title = recorded(retrieval(query=Query(f"Title {GONE:05d} of somebody")), document())
+    vector = replace(record(), probes={"visual": Probe(stocked.vector(GONE), "pictures")})
+    doomed = [telling(GONE), asked_by(stocked.item_id(GONE)), title, vector]
+    short = recorded(retrieval(query=Query(f"tagged{GONE:05d}")), document())
+    for each in (*others, *doomed, short):
+        journal.add(each)
+        assert journal.flush()
+    feedback.add(doomed[0].query_id, stocked.item_id(GONE), "good")
+    feedback.add(others[1].query_id, stocked.item_id(LEFT), "good")
+    assert feedback.flush()
+    held = {what for some in journal_traces(tmp_path).values() for what in some}
+    assert held >= {"id", "uri", "title", "vector"}
+    ledger.erase(store, [stocked.item_id(GONE)], "asked to")
+    proof = purge(store, settings, grace_s=0)
+    assert proof is not None and proof.searched["delta/queries"].decoded >= 1
+    # A tag is a word that anyone may ask for.
+    assert {what for some in journal_traces(tmp_path).values() for what in some} == {"tag"}
+    left = tables(store)["queries"].read(["query_id"])["query_id"].to_pylist()
+    assert set(left) == {each.query_id for each in (*others, short)}
+    assert tables(store)["feedback"].rows(["item_id"]) == [{"item_id": stocked.item_id(LEFT)}]
+    # What still waited in some process while the purge was done.
+    journal.add(telling(GONE))
+    journal.add(record())
+    assert journal.flush()
+    assert {what for some in journal_traces(tmp_path).values() for what in some} == {"tag"}
+    assert tables(store)["queries"].read(["query_id"]).num_rows == 4
+
+
+def journal_traces(home: Path) -> dict[str, set[str]]:
+    found = stocked.traces(home, GONE)
+    return {path: what for path, what in found.items() if path.startswith(("delta/q", "delta/fe"))}
+
+
+def test_old_queries_go_and_small_files_are_merged(
+    tmp_path: Path, store: Store, journal: Journal, feedback: Feedback
+) -> None:
+    old = replace(record(), at=outcomes.now() - outcomes.dt.timedelta(days=31))
+    for each in (old, record(), record(), record()):
+        journal.add(each)
+        assert journal.flush()
+    feedback.add(old.query_id, "a", "click")
+    assert feedback.flush()
+
+    def files() -> int:
+        state = next(each for each in survey_tables(store, 7) if each.table == "queries")
+        return state.small_files
+
+    assert files() == 4
+    report = tidy(store, Settings(home=tmp_path), (), keep_query_days=30)
+    assert report.rows_removed == 1 and files() == 0
+    assert tables(store)["queries"].read(["query_id"]).num_rows == 3
+    assert journal.get(old.query_id) is None
+    assert labels(store) == []
+
+
+def test_many_small_files_are_merged_while_writing(
+    store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.search.journal import tables as module
+
+    monkeypatch.setattr(module, "_COMMITS", 4)
+    for _ in range(6):
+        journal.add(record())
+        assert journal.flush()
+    state = next(each for each in survey_tables(store, 7) if each.table == "queries")
+    assert state.rows == 6 and state.small_files < 4

@@ -1,0 +1,226 @@
+"""The mirror answers as exact search and as the tables do: filters, hidden items, long films."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import DIMENSION, MODEL, OTHER, item_id, row, rows, vector
+
+from pipelines.models.protocols import ModelChoice
+from pipelines.releases.candidate import build
+from pipelines.search.engines import vectors as module
+from pipelines.search.engines.held import HeldChannel
+from pipelines.search.engines.lance import LanceEngine
+from pipelines.search.engines.mirror import Mirror
+from pipelines.search.engines.protocol import PLACE, Allowed, Found
+from pipelines.search.engines.rows import Rows
+from pipelines.store import Store
+
+MUCH = 1 << 40
+
+
+def held(items: np.ndarray, vectors: np.ndarray, row_ids: np.ndarray) -> HeldChannel:
+    """A channel of rows that were read in any order."""
+    columns: dict[str, Any] = {name: pa.nulls(len(items), pa.string()) for name in PLACE}
+    columns |= {"item_id": items, "segment": row_ids.astype(str), "_rowid": row_ids}
+    return HeldChannel(Rows(pa.table(columns)), vectors[np.argsort(row_ids)])
+
+
+def units(rng: np.random.Generator, count: int) -> np.ndarray:
+    values = rng.normal(size=(count, DIMENSION))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
+
+
+def near(found: Found) -> Any:
+    """Values as they are up to half precision."""
+    return pytest.approx({each: hit.value for each, hit in found.items()}, abs=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 60),
+    items=st.integers(1, 20),
+    share=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    asked=st.integers(1, 30),
+    wanted=st.integers(1, 8),
+    exact_rows=st.sampled_from([8, 100]),
+)
+def test_exactly_the_best_allowed_rows_are_found(
+    seed: int, count: int, items: int, share: float, asked: int, wanted: int, exact_rows: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    names = np.array([f"i{rng.integers(items)}" for _ in range(count)])
+    vectors = units(rng, count)
+    vectors[rng.random(count) < 0.1] = 0
+    row_ids = rng.permutation(count) * 7
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EXACT_ROWS", exact_rows)
+        channel = held(names, vectors, row_ids)
+    allowed = rng.random(count) < share
+    hidden = {f"i{each}" for each in range(items) if rng.random() < 0.2}
+    query = units(rng, 1)[0].astype(np.float32)
+
+    selection = channel.without(channel.selected(row_ids[allowed]), hidden)
+    found = channel.nearest(3 * query, selection, asked, wanted)
+
+    allowed &= ~np.isin(names, list(hidden))
+    assert best(names, vectors, query, allowed, asked, wanted) == near(found)
+    for hit in found.values():
+        place = np.flatnonzero(row_ids == int(hit.row["segment"]))[0]
+        assert names[place] == hit.row["item_id"]
+        assert vectors[place] @ query == pytest.approx(hit.value, abs=1e-3)
+
+
+def best(
+    names: np.ndarray,
+    vectors: np.ndarray,
+    query: np.ndarray,
+    allowed: np.ndarray,
+    rows: int,
+    items: int,
+) -> dict[str, float]:
+    """What must be found, by the plainest means."""
+    found: dict[str, float] = {}
+    products = vectors.astype(np.float32) @ query
+    left = allowed & vectors.any(axis=1)
+    while len(found) < items and left.any():
+        for each in [each for each in np.argsort(-products) if left[each]][:rows]:
+            found.setdefault(names[each], products[each])
+        left &= ~np.isin(names, list(found))
+    return found
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01])
+@pytest.mark.parametrize("about_topic", [False, True])
+def test_a_large_table_is_searched_in_part_with_the_same_best(
+    monkeypatch: pytest.MonkeyPatch, share: float, about_topic: bool
+) -> None:
+    monkeypatch.setattr(module, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(module, "LOOKED_AT", 8.0)
+    rng = np.random.default_rng(0)
+    topics = rng.integers(0, 100, 8_000)
+    vectors = units(rng, 100)[topics] + 0.8 * units(rng, 8_000)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = np.array([f"i{each}" for each in range(8_000)])
+    channel = held(names, vectors.astype(np.float16), np.arange(8_000))
+    allowed = topics < 100 * share if about_topic else rng.random(8_000) < share
+    selection = channel.selected(np.flatnonzero(allowed))
+    shares = []
+    for query in vectors[:50].astype(np.float32) + 0.5 * units(rng, 50):
+        found = channel.nearest(query, selection, 10, 1)
+        true = np.argsort(np.where(allowed, -(vectors @ query), np.inf))[:10]
+        assert len(found) == 10 and all(allowed[int(each[1:])] for each in found)
+        shares.append(len(found.keys() & set(names[true])) / 10)
+    assert np.mean(shares) >= 0.95
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two channels: a film with very many rows, sixty items of one, and one without direction."""
+    store = Store(str(tmp_path_factory.mktemp("mirrored")))
+    film = [
+        row("film", f"frame-{n}", 0, vector=vector(0) + 0.3 * vector(n), kind="video")
+        for n in range(1_000, 1_080)
+    ]
+    still = row("still", "image", 0, vector=np.zeros(DIMENSION, np.float32))
+    others = rows(range(60)) + rows(range(60, 80), region="us")
+    store.channel("visual", MODEL).upsert([*film, still, *others])
+    store.channel("caption", OTHER).upsert(rows(range(30), OTHER))
+    return store
+
+
+def opened(store: Store) -> LanceEngine:
+    encoders = {"visual": ModelChoice("toy", MODEL), "caption": ModelChoice("other", OTHER)}
+    return LanceEngine(store, build(store, encoders, 20_000, {}))
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())
+
+
+def test_the_tables_and_their_mirror_answer_alike(store: Store) -> None:
+    async def work() -> None:
+        tables = opened(store)
+        await tables.open()
+        mirror = await Mirror.built(tables, MUCH)
+        assert mirror.covers == {"visual", "caption"}
+        wheres = (None, "kind = 'video'", "region = 'us'", "item_id < 'item-0007'", "kind = '?'")
+        hidden = (frozenset[str](), frozenset({"film", item_id(3), "unknown"}))
+        for where, gone, channel in product(wheres, hidden, ("visual", "caption")):
+            for limit, items in ((10, 1), (10, 5), (200, 10)):
+                asked = (channel, 2 * vector(3), Allowed(where, gone), limit, items)
+                theirs, ours = await tables.nearest(*asked), await mirror.nearest(*asked)
+                assert {each: hit.value for each, hit in theirs.items()} == near(ours)
+                assert all(ours[each].row.items() <= hit.row.items() for each, hit in theirs.items())
+        again = await mirror.nearest("visual", vector(3), Allowed(wheres[1]), 10)
+        assert set(again) == {"film"}
+        every = ["film", "still", "unknown", *map(item_id, range(80))]
+        for channel in ("visual", "caption"):
+            theirs = await tables.similarity(channel, vector(5), every)
+            ours = await mirror.similarity(channel, vector(5), every)
+            assert {each: hit.value for each, hit in theirs.items()} == near(ours)
+            assert "still" not in ours and item_id(5) in ours
+            nothing = np.zeros(DIMENSION, np.float32)
+            assert not await mirror.nearest(channel, nothing, Allowed(), 10)
+            assert not await mirror.similarity(channel, nothing, every)
+            assert not await mirror.similarity(channel, vector(5), [])
+
+    run(work)
+
+
+def test_what_does_not_fit_is_asked_on_disk(store: Store) -> None:
+    async def work() -> None:
+        tables = opened(store)
+        await tables.open()
+        whole = await Mirror.built(tables, MUCH)
+        for budget, covers in (
+            (whole.nbytes, {"visual", "caption"}),
+            (whole.nbytes - 1, {"caption"}),
+            (0, set[str]()),
+        ):
+            mirror = await Mirror.built(tables, budget)
+            assert mirror.covers == covers and mirror.nbytes <= budget
+            found = await mirror.nearest("visual", vector(7), Allowed("region = 'eu'"), 3)
+            assert max(found, key=lambda each: found[each].value) == item_id(7)
+            assert set(await mirror.similarity("visual", vector(7), [item_id(8)])) == {item_id(8)}
+
+    run(work)
+
+
+def test_channels_of_the_same_version_are_taken_over(tmp_path: Path, store: Store) -> None:
+    async def work() -> None:
+        first = opened(store)
+        await first.open()
+        before = await Mirror.built(first, MUCH)
+        only_eu = Allowed("region = 'eu'")
+        assert item_id(200) not in await before.nearest("caption", vector(200), only_eu, 5)
+        store.channel("caption", OTHER).upsert(rows([200], OTHER))
+        second = opened(store)
+        await second.open()
+        after = await Mirror.built(second, MUCH, before)
+        assert after.held["visual"] is before.held["visual"]
+        assert after.held["caption"] is not before.held["caption"]
+        assert item_id(200) in await after.nearest("caption", vector(200), only_eu, 5)
+        assert item_id(200) not in await before.nearest("caption", vector(200), only_eu, 5)
+
+    run(work)
+
+
+def test_many_may_ask_at_once() -> None:
+    rng = np.random.default_rng(0)
+    names, vectors = np.arange(2_000).astype(str), units(rng, 2_000)
+    channel = held(names, vectors, np.arange(2_000))
+    selection = channel.selected(np.arange(1_000))
+    with ThreadPoolExecutor(8) as threads:
+        asked = vectors[:200].astype(np.float32)
+        found = threads.map(lambda each: channel.nearest(each, selection, 5, 1), asked)
+        assert [next(iter(each)) for each in found] == names[:200].tolist()

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from assets.common import OWNERS
 from pipelines.channels import CHANNELS
-from pipelines.releases.manifest import Manifest, Verdict
+from pipelines.releases.manifest import ChannelVersion, Manifest, Verdict
 from pipelines.releases.publish import Publication, publish
 from resources.home import HomeResource
 
@@ -107,10 +107,15 @@ def _notes(published: Publication) -> str:
     return "\n".join(lines)
 
 
+def _asked(version: ChannelVersion) -> str:
+    indexed = f"nprobes {version.nprobes}, refine {version.refine}"
+    return indexed if version.indexed else "exact scan"
+
+
 def _channels(manifest: Manifest) -> list[str]:
     return [
         f"| {name} | {version.rows} | {version.items} | {version.identity['name']} "
         f"| {version.table}, {version.version} "
-        f"| {'IVF_RQ' if version.indexed else 'exact scan'} |"
+        f"| {_asked(version)} |"
         for name, version in manifest.channels.items()
     ]

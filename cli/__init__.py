@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import indexing, keeping, releasing, rights, searching
+from cli import indexing, keeping, measuring, releasing, rights, searching, tuning
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 
@@ -25,7 +25,9 @@ for command in (
     indexing.plan,
     indexing.backfill,
     indexing.redo,
-    searching.evaluate,
+    measuring.evaluate,
+    measuring.learn,
+    tuning.tune,
     releasing.promote,
     releasing.rollback,
     keeping.erase,

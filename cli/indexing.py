@@ -20,7 +20,7 @@ def index(source: str, home: Home = None, as_json: AsJson = False) -> None:
     from pipelines.releases.log import waiting
 
     settings, store = open_home(home)
-    report = _launcher(settings).index(source)
+    report = launcher(settings).index(source)
     if as_json:
         print_json(report)
         return
@@ -100,7 +100,7 @@ def backfill(
     what, found = _estimate(settings, store, channel, batches, encoder)
     if not as_json:
         _show_plan(found)
-    done = _launcher(settings).backfill(what)
+    done = launcher(settings).backfill(what)
     found = planning.compare(store, found["plan"])
     if as_json:
         print_json(found | done)
@@ -116,7 +116,7 @@ def backfill(
 
 def redo(home: Home = None, as_json: AsJson = False) -> None:
     """Try at once everything that failed, also what was given up, and publish."""
-    report = _launcher(open_home(home)[0]).redo()
+    report = launcher(open_home(home)[0]).redo()
     if as_json:
         print_json(report)
         return
@@ -129,7 +129,7 @@ def _count(what: str, counted: dict[str, int]) -> None:
     say(f"{what:9} " + ", ".join(f"{count} {name}" for name, count in counted.items()))
 
 
-def _launcher(settings: Settings) -> Any:
+def launcher(settings: Settings) -> Any:
     """Return what starts runs on the home's Dagster instance."""
     from sensors.launch import Launcher, prepare_home
 

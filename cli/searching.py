@@ -17,9 +17,18 @@ def search(
     video: Annotated[Path | None, typer.Option(help="A film to look for, with its sound.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
     where: Annotated[str | None, typer.Option(help="Filter, such as \"region = 'eu'\".")] = None,
+    user: Annotated[
+        str | None, typer.Option(help='Ask as somebody: {"region": "eu", "groups": []}.')
+    ] = None,
     profile: Annotated[
-        str, typer.Option(help="Weights of the channels: auto, default or narrative.")
+        str, typer.Option(help="How channels become one score, such as auto or reciprocal_rank.")
     ] = "auto",
+    plan: Annotated[
+        str, typer.Option(help="parallel, filter_then_vector or ann_then_bm25.")
+    ] = "parallel",
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="1 ranks by score alone; less spreads like things.")
+    ] = 1.0,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -27,44 +36,34 @@ def search(
     import asyncio
     from contextlib import ExitStack
 
+    from pipelines.rights import Caller
     from pipelines.search.asked.media import Kind, Upload
     from pipelines.search.asked.query import Query
     from pipelines.search.service import SearchService
 
     settings, store = open_home(home)
+    caller = Caller.of_json(user) if user else None
     files: dict[Kind, Path | None] = {"image": image, "audio": audio, "video": video}
+
+    async def ask(uploads: list[Upload]) -> None:
+        service = SearchService(store, settings, journal=True)
+        query = Query(text, k=k, where=where, profile=profile, plan=plan, diversity=diversity)
+        answer = await service.search(query, uploads, caller)
+        if as_json:
+            print_json(answer)
+        else:
+            _show_answer(answer)
+        # What was asked is written down, once it is known to be free of private data.
+        sys.stdout.flush()
+        await service.close()
+
     with ExitStack() as opened:
         uploads = [
             Upload(opened.enter_context(path.open("rb")), path.name, kind)
             for kind, path in files.items()
             if path
         ]
-        query = Query(text, k=k, where=where, profile=profile)
-        answer = asyncio.run(SearchService(store, settings).search(query, uploads))
-    if as_json:
-        print_json(answer)
-    else:
-        _show_answer(answer)
-
-
-def evaluate(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
-    """Score the serving release on labelled queries (JSON lines), fused and channel by channel."""
-    import asyncio
-
-    from pipelines.search.measuring.evaluation import evaluate as score
-    from pipelines.search.measuring.evaluation import read_queries
-
-    settings, store = open_home(home)
-    report = asyncio.run(score(store, read_queries(queries), settings))
-    if as_json:
-        print_json(report)
-        return
-    scores = {"fused": report["fused"], **report["channels"]}
-    rows = [
-        {"metric": metric, **{name: f"{values[metric]:.3f}" for name, values in scores.items()}}
-        for metric in report["fused"]
-    ]
-    table(f"{report['queries']} queries, release {report['release']}", tuple(rows[0]), rows)
+        asyncio.run(ask(uploads))
 
 
 def serve(
@@ -118,8 +117,10 @@ def _show_answer(answer: dict[str, Any]) -> None:
     for missing in answer["degraded"]:
         name = missing.get("channel") or missing["input"]
         say(f"answered without {name}: {missing['reason']}")
+    if answer["asked"]["reworded"]:
+        say(f"asked in other words: {answer['asked']['reworded']}")
     if not answer["results"]:
-        say(f"nothing found in release {answer['release']}")
+        say(answer["no_match"] or f"nothing found in release {answer['release']}")
     for place, result in enumerate(answer["results"], start=1):
         shares = "  ".join(f"{name} {share:.3f}" for name, share in result["channels"].items())
         say(f"{place:>3}. {result['score']:.3f}  {result['uri']}{_part(result['segment'])}")

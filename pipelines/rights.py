@@ -27,6 +27,8 @@ from pipelines.recipes import digest
 from pipelines.tables.facts import quoted
 from pipelines.tables.schemas import ATTRIBUTES
 
+OPERATE = "operate"
+"""The scope of those who may see how a server does, and what others asked."""
 GLOBAL = "global"
 """The region of items that are for callers of every region."""
 

@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     keep_releases: int = Field(10, ge=1, description="Promoted releases that stay servable.")
     keep_days: float = Field(7.0, ge=0, description="Days that unneeded versions and files stay.")
     keep_event_days: float = Field(30.0, ge=0, description="Days of Dagster's step logs kept.")
+    keep_query_days: float = Field(90.0, ge=0, description="Days that queries and feedback stay.")
     ttl_days: dict[str, float] = Field(
         {}, description="Days that items of a source live, by the beginning of its URL."
     )

@@ -31,6 +31,8 @@ class Store:
         self.costs = self.facts["costs"]
         self.plans = self.facts["plans"]
         self.migrations = self.facts["migrations"]
+        self.queries = self.facts["queries"]
+        self.feedback = self.facts["feedback"]
         self.lock = HomeLock(self.root)
         self.notes = Notes(f"{self.root}/notes", self.storage_options)
         self.blobs = BlobStore(f"{self.root}/blobs", self.storage_options)

@@ -8,7 +8,7 @@ from fastapi.security import HTTPBearer
 
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
-from pipelines.rights import Caller, pseudonym, secret_of
+from pipelines.rights import Caller
 from pipelines.settings import Settings
 from pipelines.tokens import Tokens
 
@@ -24,16 +24,9 @@ class Access:
     """Knows callers by their tokens; once tokens were seen, nobody gets in without one."""
 
     def __init__(self, settings: Settings):
-        self._home = settings.home
         self._path = settings.home / TOKENS
         self._tokens = Tokens(self._path)
         self._needed = False
-        self._secret: bytes | None = None
-
-    def pseudonym(self, user: str) -> str:
-        """Return what stands for a user wherever something is noted."""
-        self._secret = self._secret or secret_of(self._home)
-        return pseudonym(user, self._secret)
 
     @property
     def needs_token(self) -> bool:
@@ -66,7 +59,7 @@ def check_binding(settings: Settings, host: str, is_open: bool) -> None:
         return
     raise MediadexError(
         f"on {host} everybody could ask as the operator: this home has no tokens. Add one with "
-        "`mediadex tokens add NAME`, or pass --open to let everybody in"
+        "`mediadex tokens add '{\"user\": \"NAME\"}'`, or pass --open to let everybody in"
     )
 
 

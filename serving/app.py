@@ -55,7 +55,7 @@ def create_app(
     limits = limits or Limits()
     store = Store(settings.root)
     service = service or SearchService(
-        store, settings, listeners=1, mirror=settings.mirror_bytes > 0
+        store, settings, listeners=1, mirror=settings.mirror_bytes > 0, journal=True
     )
 
     @asynccontextmanager
@@ -81,9 +81,8 @@ def create_app(
         # Theirs holds paths and queries.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    access = Access(settings)
     app.state.serving = Serving(store, service)
-    app.state.gate = Gate(access, limits)
+    app.state.gate = Gate(Access(settings), limits, service.pseudonym)
     refuse(app)
     app.include_router(health.router)
     app.include_router(health.measured)
@@ -95,5 +94,5 @@ def create_app(
     if only_local:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
     app.add_middleware(SafeHeaders)
-    app.add_middleware(Observed, pseudonym=access.pseudonym)
+    app.add_middleware(Observed, pseudonym=service.pseudonym)
     return app

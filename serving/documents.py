@@ -107,6 +107,7 @@ class Answer(BaseModel):
     facets: dict[str, dict[str, int]] | None = Field(
         None, description="How often values occur in what was found, when asked for."
     )
+    hops: list[dict[str, Any]] | None = Field(None, description="Where each hop led.")
     results: list[Result]
 
 

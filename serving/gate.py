@@ -20,8 +20,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Gate:
     """Lets requests through, within limits."""
 
-    def __init__(self, access: Access, limits: Limits):
+    def __init__(self, access: Access, limits: Limits, pseudonym: Callable[[str], str]):
         self._access = access
+        self._pseudonym = pseudonym
         self._limits = limits
         self._rate = Rate(limits.rate, limits.rate_storage)
         self.slots = Slots(limits.concurrent, limits.waiting, limits.wait_s)
@@ -52,7 +53,7 @@ class Gate:
             await self._rate.count(f"address {address}")
             raise
         if caller is not None:
-            await self._rate.count(f"user {self._access.pseudonym(caller.user or '')}")
+            await self._rate.count(f"user {self._pseudonym(caller.user or '')}")
         elif not is_loopback(address):
             await self._rate.count(f"address {address}")
         return caller

@@ -81,8 +81,8 @@ async def derivative(
     """
     if at is not None:
         return await moment(f"{item_id}/{segment}", asker, served, at)
-    allowed = (await served.service.view(asker)).allowed
-    found = await looked_up(playing.derivative, served.store, item_id, segment, allowed)
+    known = (await served.service.view(asker)).known
+    found = await looked_up(playing.derivative, served.store, item_id, segment, known)
     data = await looked_up(served.store.blobs.get, found.blob)
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{found.blob}"'}
     wanted = byte_range(request.headers.get("range"), len(data))
@@ -102,8 +102,8 @@ async def derivative(
 )
 async def moment(item_id: ItemId, asker: Asker, served: Served, at: At = None) -> Response:
     """Lead to the piece of sound, or else the keyframe, that holds a moment."""
-    allowed = (await served.service.view(asker)).allowed
-    found = await looked_up(playing.moment, served.store, item_id, at or 0.0, allowed)
+    known = (await served.service.view(asker)).known
+    found = await looked_up(playing.moment, served.store, item_id, at or 0.0, known)
     url = media_path(item_id, found.segment)
     if found.offset_s is not None:
         url += f"#t={_seconds(found.offset_s)}"

@@ -45,7 +45,7 @@ _MEANING: dict[int, dict[str, Any]] = {
     503: {"description": "Nothing is released yet, or too much is asked now.", "headers": _RETRY},
     504: {"description": "The answer took too long and was given up."},
 }
-GUARDED = (401, 403, 429, 503, 504)
+GUARDED = (400, 401, 403, 422, 429, 503, 504)
 """What any route behind the gate may refuse with."""
 
 

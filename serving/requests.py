@@ -11,6 +11,7 @@ from pipelines.errors import BadInput
 from pipelines.search.asked.filters import MAX_LENGTH
 from pipelines.search.asked.media import MOST_CHARACTERS, Kind, Upload, in_memory
 from pipelines.search.asked.query import AUTO, Plan, Query, Reranker
+from pipelines.search.hops import HOPS
 from pipelines.search.journal.feedback import Kind as Opinion
 
 MOST_RESULTS = 200
@@ -93,6 +94,26 @@ class FileSearch(Options):
     def uploads(self) -> list[Upload]:
         """Return the file."""
         return [Upload(self.file.file, self.file.filename or "")]
+
+
+class HopForm(BaseModel):
+    """A hop: items of a kind, at least so alike to what it is asked with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Name = Field(examples=["image"])
+    threshold: float = Field(ge=-1, le=1, examples=[0.55])
+
+
+class HopSearch(Options):
+    """A query by text that goes from kind to kind."""
+
+    text: Text = Field(examples=["storm umbrella"])
+    hops: list[HopForm] = Field(
+        [HopForm(kind=hop.kind, threshold=hop.threshold) for hop in HOPS],
+        min_length=1,
+        max_length=8,
+    )
 
 
 class Feedback(BaseModel):

@@ -5,20 +5,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 
+from pipelines.search.hops import Hop
 from serving import spans
 from serving.documents import Answer
 from serving.gate import Asker, Guarded, in_a_slot, with_token
 from serving.media import linked
 from serving.observed import tell
 from serving.refusals import refusals
-from serving.requests import FileSearch, ItemId, MediaSearch, Options, TextSearch
+from serving.requests import FileSearch, HopSearch, ItemId, MediaSearch, Options, TextSearch
 from serving.serviced import Served
 
 router = APIRouter(
     tags=["search"],
     route_class=Guarded,
     dependencies=[with_token, in_a_slot],
-    responses=refusals(400, 413),
+    responses=refusals(413),
 )
 
 
@@ -50,6 +51,17 @@ async def search_by_file(
     return await _answer(request, served.service.search(query, uploads, asker, facets=form.facets))
 
 
+@router.post("/hops", summary="Search from kind to kind", responses=refusals(404))
+async def hops(request: Request, form: HopSearch, asker: Asker, served: Served) -> Answer:
+    """Ask for items of each kind with what was found of the one before; `hops` tells how it went.
+
+    Where nothing is as like as a hop asks for, it is a 404.
+    """
+    led = [Hop(hop.kind, hop.threshold) for hop in form.hops]
+    asked = served.service.hops(form.query(form.text), led, asker)
+    return await _answer(request, asked, "nothing is as like as these hops ask for")
+
+
 @router.get("/similar/{item_id:path}", summary="More like an item", responses=refusals(404))
 async def similar(
     request: Request,
@@ -63,10 +75,14 @@ async def similar(
     return await _answer(request, asked)
 
 
-async def _answer(request: Request, asked: Awaitable[dict[str, Any] | None]) -> Answer:
+async def _answer(
+    request: Request,
+    asked: Awaitable[dict[str, Any] | None],
+    missing: str = "there is no such item",
+) -> Answer:
     asked_at = spans.now()
     document = await asked
     if document is None:
-        raise HTTPException(404, "there is no such item")
+        raise HTTPException(404, missing)
     tell(request, document, asked_at)
     return Answer(**document | {"results": [linked(each) for each in document["results"]]})

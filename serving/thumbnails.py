@@ -28,8 +28,8 @@ async def thumbnail(
     item_id: ItemId, asker: Asker, served: Served, segment: Name | None = None
 ) -> Response:
     """Send the thumbnail of a segment, or else the item's first. Without any it is a 404."""
-    allowed = (await served.service.view(asker)).allowed
-    name = await looked_up(_blob, served.store, item_id, segment, allowed)
+    known = (await served.service.view(asker)).known
+    name = await looked_up(_blob, served.store, item_id, segment, known)
     data = await looked_up(served.store.blobs.get, name)
     return Response(data, media_type="image/jpeg", headers={"ETag": f'"{name}"'})
 

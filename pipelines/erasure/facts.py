@@ -9,7 +9,6 @@ from deltalake.exceptions import TableNotFoundError
 from pipelines.erasure.files import Folder
 from pipelines.erasure.needles import Finder, Needle, columns_of
 from pipelines.recipes import digest
-from pipelines.search.journal.tables import tables
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable, equals_any, quoted
 
@@ -29,11 +28,10 @@ def remove(
 
     Of the log of queries, that are the rows that hold one of the needles.
     """
-    facts = store.facts | tables(store)
     doomed = equals_any("item_id", item_ids)
     refused = [doomed, equals_any("key", [digest(uri) for uri in uris]), equals_any("uri", uris)]
     refused += [f"strpos(reason, {quoted(uri)}) > 0" for uri in sorted(uris)]
-    for name, table in facts.items():
+    for name, table in store.facts.items():
         if name == "ledger" or "item_id" not in table.schema.names:
             continue
         where = " OR ".join(refused) if name == "outcomes" else doomed
@@ -42,8 +40,8 @@ def remove(
         forget_history(table)
     told = list(_told(store, Finder([each for each in needles if each.tells_alone])))
     for start in range(0, len(told), _AT_ONCE):
-        facts["queries"].replace(equals_any("query_id", told[start : start + _AT_ONCE]), [])
-    forget_history(facts["queries"])
+        store.queries.replace(equals_any("query_id", told[start : start + _AT_ONCE]), [])
+    forget_history(store.queries)
 
 
 def _told(store: Store, finder: Finder) -> Iterator[str]:

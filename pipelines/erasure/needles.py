@@ -41,6 +41,7 @@ _COLUMNS = {
     **dict.fromkeys(ATTRIBUTE_KEYS, "attribute"),
     "file_name": "attribute",
     "tags": "attribute",
+    "access": "attribute",
 }
 
 
@@ -209,7 +210,7 @@ def _of_rows(rows: pa.RecordBatch) -> Iterator[Needle]:
                 for key in ("uri", "file_name"):
                     yield from _text(_COLUMNS[key], origin[key])
         elif name in _COLUMNS:
-            cells = column.flatten() if name == "tags" else column
+            cells = column.flatten() if name in ("tags", "access") else column
             for value in cells.drop_null().unique().to_pylist():
                 yield from _text(_COLUMNS[name], value)
 

@@ -16,6 +16,7 @@ from pipelines.erasure.needles import Finder, Needle
 from pipelines.errors import MediadexError
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
+from pipelines.tables.indexes import standing
 from pipelines.tables.vectors import HEAD
 
 _SAME = 1 - 1e-5
@@ -186,10 +187,9 @@ def _config(table: Any, index: Any) -> Any:
             name: said[names.get(name, name)] for name in fields if names.get(name, name) in said
         }
         return kinds.FTS(**given)
-    kind = getattr(kinds, index.index_type)
     if index.columns == ["vector"]:
-        return kind(distance_type=table.index_stats(index.name).distance_type)
-    return kind()
+        return standing(table).config()
+    return getattr(kinds, index.index_type)()
 
 
 def _is_clean(folder: Folder, dataset: Any, finder: Finder) -> bool:

@@ -6,7 +6,14 @@ from typing import NamedTuple
 from pipelines.errors import GateRefused, MediadexError, NotReleased
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases import log
-from pipelines.releases.candidate import at_version, build, count_items, present, protect
+from pipelines.releases.candidate import (
+    at_version,
+    build,
+    count_items,
+    is_as_tuned,
+    present,
+    protect,
+)
 from pipelines.releases.events import Event, Kind, Log
 from pipelines.releases.gates import ask
 from pipelines.releases.manifest import Manifest, Verdict
@@ -85,7 +92,7 @@ def is_current(store: Store, encoders: Mapping[str, ModelChoice]) -> bool:
             counted = count_items(store) if counted < 0 else counted
             if counted != manifest.items:
                 continue
-        return past.states[name] in _SETTLED
+        return past.states[name] in _SETTLED and is_as_tuned(store, manifest)
     return False
 
 

@@ -20,7 +20,6 @@ _DESCRIBED = [
     "item_id",
     "kind",
     "media_type",
-    "content_hash",
     "size",
     "width",
     "height",

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 from pipelines.releases.log import require
@@ -22,6 +24,7 @@ from pipelines.store import Store
 
 _POLL_S = 0.5
 _IDLE_S = 1.5
+_RIGHTS = 256  # of different callers that are remembered
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Following:
         self._settings = settings
         self._mirror_bytes = mirror_bytes
         self._cache = cache
+        self._changed: LRUCache[tuple, frozenset[str]] = LRUCache(_RIGHTS)
         self._mirroring: asyncio.Task[None] | None = None
         self._seen: int | None = None
         self._polled = float("-inf")
@@ -86,12 +90,29 @@ class Following:
     def seen_by(self, caller: Caller | None, searcher: Searcher) -> View:
         """Return what a caller may see of a release that is open."""
         hidden, consent = self.hidden.items, governed(dt.datetime.now(dt.UTC))
+        withdrawn = self._withdrawn(caller, searcher)
         return View(
             searcher,
-            Allowed(both(condition(caller, searcher.tables.columns), consent), hidden),
+            Allowed(both(condition(caller, searcher.tables.columns), consent), hidden | withdrawn),
             Allowed(both(condition(caller), consent), hidden),
             self.hidden.epoch,
         )
+
+    def _withdrawn(self, caller: Caller | None, searcher: Searcher) -> frozenset[str]:
+        """Return the items that a caller may not see any more, of those changed since a release.
+
+        A release knows the regions and groups of its time, also after a rollback.
+        """
+        rights = condition(caller)
+        if rights is None:
+            return frozenset()
+        made = searcher.manifest.created_at
+        key = (self.hidden.items_version, rights, made)
+        if key not in self._changed:
+            since = f"updated_at >= TIMESTAMP '{made.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
+            found = self._store.items.read(["item_id"], f"{since} AND NOT {rights}")
+            self._changed[key] = frozenset(found["item_id"].to_pylist())
+        return self._changed[key]
 
     async def refresh(self) -> None:
         """Take in what expired, and swap to the serving release once it is ready to answer."""

@@ -34,7 +34,7 @@ class Hidden:
         self._settings = settings
         self._ask_expired = expired or self._expired_by_settings
         self._seen_ledger: int | None = None
-        self._seen_items: int | None = None
+        self.items_version: int | None = None
         self._asked = float("-inf")
         self._erased: Sequence[str] = ()
         self._expired: Sequence[str] = ()
@@ -56,13 +56,13 @@ class Hidden:
     def look_at_expiry(self) -> None:
         """Take in what expired, where that may have changed."""
         version = self._store.items.version
-        if version == self._seen_items and time.monotonic() - self._asked < _EXPIRY_S:
+        if version == self.items_version and time.monotonic() - self._asked < _EXPIRY_S:
             return
         expired = [*self._ask_expired(), *_without_consent(self._store)]
         with self._lock:
             self._expired = expired
             self._combine()
-        self._seen_items, self._asked = version, time.monotonic()
+        self.items_version, self._asked = version, time.monotonic()
 
     def look(self) -> frozenset[str]:
         """Take in both and return the ids."""

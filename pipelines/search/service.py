@@ -244,8 +244,15 @@ class SearchService:
         """Answer with what was answered before, as a query of its own."""
         document, found = json.loads(known)
         first, hidden = document["query_id"], self._hidden_now()
-        results = [each for each in document["results"] if each["item_id"] not in hidden]
+        results = [
+            # Another one's words may have been asked before.
+            each | {"matched": [word for word in each["matched"] if word in (query.typed or "")]}
+            for each in document["results"]
+            if each["item_id"] not in hidden
+        ]
+        asked = document["asked"] | {"text": query.words, "reworded": None}
         document |= {"query_id": new_id(), "cached": level, "trace": [], "results": results}
+        document["asked"] = asked
         if self._journal is not None:
             self._journal.add(repeated(query, document, first, self._named(caller)))
         return document, found

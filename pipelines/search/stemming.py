@@ -33,8 +33,8 @@ _STEP_2 = (
     ("ousness", "ous"), ("biliti", "ble"), ("lessli", "less"), ("tional", "tion"),
     ("alism", "al"), ("aliti", "al"), ("ation", "ate"), ("entli", "ent"), ("fulli", "ful"),
     ("iviti", "ive"), ("ousli", "ous"), ("ogist", "og"), ("abli", "able"), ("alli", "al"),
-    ("anci", "ance"), ("ator", "ate"), ("enci", "ence"), ("izer", "ize"), ("bli", "ble"), ("ogi", "og"),
-    ("li", ""),
+    ("anci", "ance"), ("ator", "ate"), ("enci", "ence"), ("izer", "ize"), ("bli", "ble"),
+    ("ogi", "og"), ("li", ""),
 )  # fmt: skip
 _STEP_3 = (
     ("ational", "ate"), ("tional", "tion"), ("alize", "al"), ("ative", ""), ("icate", "ic"),

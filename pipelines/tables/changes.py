@@ -7,12 +7,12 @@ Columns are named as they were then, whatever `schemas.py` says by now.
 import json
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 
 from pipelines.attributes import attributes_of
 from pipelines.catalog.metadata import groups
 from pipelines.errors import BadInput
-from pipelines.recipes import digest
 from pipelines.store import Store
 from pipelines.tables.columns import (
     add_columns,
@@ -143,13 +143,21 @@ def access_up(store: Store) -> None:
         add_searched(store.database.open_table(name), _ACCESS)
 
 
+def _forget_journal(store: Store) -> None:
+    """Forget what was asked and how answers were judged: old code keeps no journal."""
+    for table in (store.queries, store.feedback):
+        files, path = fsspec.core.url_to_fs(table.uri, **table.storage_options)
+        if files.exists(path):
+            files.rm(path, recursive=True)
+
+
 def _with_access(batch: pa.RecordBatch) -> pa.RecordBatch:
     rows = batch.to_pylist()
     for row in rows:
         extra = json.loads(row["extra"] or "{}")
         if _ACCESS.name in extra:
             row["access"] = _groups(extra.pop(_ACCESS.name))
-            _changed(row, extra)
+            row["extra"] = _json(extra)
             live = row["origins"] and not row["deleted"]
             row["attributes_hash"] = attributes_of(row).key if live else None
     return pa.RecordBatch.from_pylist(rows, batch.schema.append(_ACCESS))
@@ -164,25 +172,31 @@ def _groups(value: Any) -> list[str] | None:
 
 
 def access_down(store: Store) -> None:
-    """Keep the groups under the key `access` only; old code lets everyone see these items."""
+    """Keep the groups under the key `access` only; old code lets everyone see these items.
+
+    It keeps no journal either, so what was asked is forgotten.
+    """
+    _forget_journal(store)
     items = stored(store.items)
     if items is not None and _ACCESS.name in items.names:
         old = items.remove(items.get_field_index(_ACCESS.name))
         rewrite(store.items, "SELECT * FROM facts", old, _without_access)
     for name in store.search_tables():
-        drop_searched(store.database.open_table(name), [_ACCESS.name])
+        table = store.database.open_table(name)
+        if {_ACCESS.name, "attributes_hash"} <= set(table.schema.names):
+            # What they lose is not in their hash: without one the next index brings them up to date
+            table.update(where="access IS NOT NULL", values={"attributes_hash": ""})
+        drop_searched(table, [_ACCESS.name])
 
 
 def _without_access(batch: pa.RecordBatch) -> pa.RecordBatch:
     rows = batch.to_pylist()
     for row in rows:
         if row["access"]:
-            _changed(row, json.loads(row["extra"] or "{}") | {_ACCESS.name: row["access"]})
-            # Another hash, so that the next index brings what is searched up to date.
-            if row["attributes_hash"]:
-                row["attributes_hash"] = digest("down", row["attributes_hash"])
+            extra = json.loads(row["extra"] or "{}") | {_ACCESS.name: row["access"]}
+            row["extra"] = _json(extra)
     return pa.RecordBatch.from_pylist(rows, batch.schema)
 
 
-def _changed(row: dict[str, Any], extra: dict[str, Any]) -> None:
-    row["extra"] = json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None
+def _json(extra: dict[str, Any]) -> str | None:
+    return json.dumps(extra, sort_keys=True, ensure_ascii=False) if extra else None

@@ -65,10 +65,10 @@ MIGRATIONS = (
     ),
     Migration(
         3,
-        "groups that may see an item",
+        "groups that may see an item, and a journal of queries",
         changes.access_up,
         changes.access_down,
-        schema="fdc0c43c1269db674a73339d003d3554",
+        schema="e7d7bf90d1f492990deaf77ac58de442",
     ),
 )
 CURRENT = MIGRATIONS[-1].number

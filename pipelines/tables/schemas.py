@@ -188,6 +188,47 @@ MIGRATIONS = pa.schema(
     ]
 )
 
+# `request`, `answer`, `results`, `weights`, `trace` and `rights` are JSON. `probes` names, for each
+# channel, which of the `vectors` (float32) it was asked with. The lists `candidates` and `scores`,
+# and each of `similarities` and `evidence`, go by candidate, these two by `channels` first; NaN
+# stands where a channel has nothing of an item.
+QUERIES = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("at", _TIME),
+        ("release", pa.string()),
+        ("user", pa.string()),
+        ("rights", pa.string()),
+        ("request", pa.string()),
+        ("answer", pa.string()),
+        ("results", pa.string()),
+        ("trace", pa.string()),
+        ("weights", pa.string()),
+        ("probes", pa.string()),
+        ("vectors", pa.list_(pa.binary())),
+        ("channels", pa.list_(pa.string())),
+        ("candidates", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float64())),
+        ("similarities", pa.list_(pa.list_(pa.float32()))),
+        ("evidence", pa.list_(pa.list_(pa.float32()))),
+        ("items", pa.list_(pa.string())),
+        ("confidence", pa.float64()),
+        ("masked", pa.bool_()),
+        ("repeats", pa.string()),
+    ]
+)
+
+FEEDBACK = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("item_id", pa.string()),
+        ("kind", pa.string()),
+        ("position", pa.int32()),
+        ("user", pa.string()),
+        ("at", _TIME),
+    ]
+)
+
 FACTS: dict[str, pa.Schema] = {
     "items": ITEMS,
     "segments": SEGMENTS,
@@ -199,6 +240,8 @@ FACTS: dict[str, pa.Schema] = {
     "costs": COSTS,
     "plans": PLANS,
     "migrations": MIGRATIONS,
+    "queries": QUERIES,
+    "feedback": FEEDBACK,
 }
 
 # The filterable attributes that every searched row carries, so that filters run before the cut.

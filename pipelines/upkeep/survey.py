@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.outcomes import now
-from pipelines.search.journal import tables as journal
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.upkeep import facts, search
@@ -45,7 +44,7 @@ def survey(store: Store, settings: Settings) -> Survey:
 def survey_tables(store: Store, keep_days: float) -> list[TableState]:
     """Return the state of every table that was ever written."""
     limit = now() - dt.timedelta(days=keep_days) - _A_DAY
-    tables = store.facts | journal.tables(store)
+    tables = store.facts
     deltas = (facts.state(table, name, limit) for name, table in tables.items())
     lances = (search.state(store, name, limit) for name in search.tables(store))
     return [*filter(None, deltas), *lances]

@@ -58,20 +58,19 @@ def tidy(
     settings: Settings,
     in_use: Collection[str],
     progress: Progress | None = None,
-    keep_query_days: float = 90.0,
 ) -> TidyReport:
     """Tidy every table and the blobs, with all writers kept out.
 
     `in_use` names the LanceDB tables of the present encoders. Whatever a kept release names stays
-    as it is, so a running server notices nothing. Queries and feedback go at `keep_query_days`.
+    as it is, so a running server notices nothing. Queries and feedback go after the settings' days.
     """
     started = time.monotonic()
     report = progress or (lambda done, total: None)
     with store.lock.exclusive():
         keep, limit = dt.timedelta(days=settings.keep_days), now()
         limit -= keep
-        tables = store.facts | journal.tables(store)
-        rows = _forget(store, limit, now() - dt.timedelta(days=keep_query_days))
+        tables = store.facts
+        rows = _forget(store, limit, now() - dt.timedelta(days=settings.keep_query_days))
         needed = _needed(store, settings.keep_releases)
         dropped, freed = _drop(store, {*needed, *in_use}, limit)
         names = [name for name in search.tables(store) if not search.is_being_purged(store, name)]
@@ -85,7 +84,7 @@ def tidy(
             tidied.append(Tidied(before, search.state(store, name, limit)))
             report(len(tidied), steps)
         for done, (name, table) in enumerate(tables.items(), len(names) + 1):
-            days = _JOURNAL_DAYS if name in journal.SCHEMAS else settings.keep_days
+            days = _JOURNAL_DAYS if name in journal.TABLES else settings.keep_days
             tidied += _tidy_facts(name, table, days, limit)
             report(done, steps)
         blobs, blob_bytes = _sweep(store, limit)
@@ -104,7 +103,7 @@ def _forget(store: Store, limit: dt.datetime, asked: dt.datetime) -> int:
             (store.outcomes, superseded),
             (store.costs, facts.before("at", year)),
             (store.plans, facts.before("created_at", year)),
-            *((table, facts.before("at", asked)) for table in journal.tables(store).values()),
+            *((table, facts.before("at", asked)) for table in (store.queries, store.feedback)),
         )
     )
 

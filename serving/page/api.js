@@ -47,7 +47,7 @@ export class Api {
   }
 
   replay(queryId) {
-    return this.get(`/replay/${encodeURIComponent(queryId)}`);
+    return this.post(`/replay/${encodeURIComponent(queryId)}`);
   }
 
   feedback(queryId, itemId, kind) {

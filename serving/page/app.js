@@ -2,6 +2,7 @@
 
 import * as address from "./address.js";
 import { Api } from "./api.js";
+import { Box } from "./box.js";
 import { byId, el } from "./dom.js";
 import { Panel } from "./explain.js";
 import { Facets, pills } from "./facets.js";
@@ -11,7 +12,8 @@ import { Pictures } from "./pictures.js";
 import { Player } from "./player.js";
 import { Results } from "./results.js";
 import { askToken } from "./token.js";
-import { acceptFiles, chip, fileChip } from "./upload.js";
+import { acceptFiles } from "./upload.js";
+import * as visits from "./visits.js";
 import { nameOf, plural } from "./words.js";
 
 const PAGE = 24;
@@ -36,23 +38,21 @@ const panel = new Panel(api, pictures, {
 });
 const facets = new Facets((filters) => ask({ ...query, filters }, { again: true }));
 
-// Files cannot be written to an address: a visit's files are kept by the number of its state.
-const files = new Map();
-// Results that more like them was asked for, by their ids: the chip shows them.
-const seen = new Map();
-const text = byId("text");
+const box = new Box(pictures, {
+  // Words after "more like this" are a new question; words with a file go together.
+  submit: (words) =>
+    (words || query.file) && ask({ ...query, text: words, like: null, filters: new Map() }),
+  remove: (what) => ask({ ...query, [what]: null }),
+  option: choose,
+});
+
 let query = address.empty();
 let answer = null;
 let asking = null;
 
 /** Ask a question: write it to the address bar, then fetch and show the answer. */
 function ask(next, { again = false } = {}) {
-  let file = null;
-  if (next.file) {
-    file = [...files].find(([, kept]) => kept === next.file)?.[0] ?? files.size + 1;
-    files.set(file, next.file);
-  }
-  history.pushState({ file }, "", address.write(next));
+  visits.go(next);
   return load(next, again);
 }
 
@@ -61,7 +61,7 @@ async function load(next, again = false) {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
-  reflect();
+  box.show(query);
   if (address.isEmpty(query)) return start();
   document.body.dataset.view = "results";
   byId("after").replaceChildren();
@@ -78,6 +78,14 @@ async function load(next, again = false) {
   }
 }
 
+/** Ask the same in another way; an empty value is what the server does by itself. */
+function choose(name, value) {
+  const { [name]: _, ...others } = query.options;
+  query = { ...query, options: value ? { ...others, [name]: value } : others };
+  if (address.isEmpty(query)) box.show({ ...query, text: box.words });
+  else ask(query, { again: true });
+}
+
 function start() {
   answer = null;
   results.clear();
@@ -85,8 +93,7 @@ function start() {
   byId("after").replaceChildren();
   byId("facets").hidden = true;
   document.body.dataset.view = "start";
-  document.title = "mediadex";
-  text.focus();
+  box.input.focus();
 }
 
 function show(again) {
@@ -143,24 +150,6 @@ function fail(error, again) {
   state(title, words, ...(worth ? [retryButton(error.retryS, again)] : []));
 }
 
-/** Make the search box and its options tell the question. */
-function reflect() {
-  text.value = query.text;
-  document.title = query.text ? `${query.text} · mediadex` : "mediadex";
-  for (const name of address.OPTIONS) byId("how").elements[name].value = query.options[name] ?? "";
-  byId("options").classList.toggle("set", Object.keys(query.options).length > 0);
-  const holder = byId("chip");
-  holder.replaceChildren();
-  if (query.file) holder.append(fileChip(query.file, () => ask({ ...query, file: null })));
-  else if (query.like) holder.append(likeChip());
-}
-
-function likeChip() {
-  const like = seen.get(query.like);
-  const picture = pictures.frame(like?.thumbnail ?? null, like?.kind);
-  return chip(picture, `Like ${like ? nameOf(like) : query.like}`, () => ask({ ...query, like: null }));
-}
-
 function explain(result) {
   if (!result || !answer) return;
   clicked(result);
@@ -175,7 +164,7 @@ function play(result, second = result.segment?.start_s ?? 0) {
 /** Ask for what is like a result. */
 function similar(result) {
   if (panel.open) panel.root.close();
-  seen.set(result.item_id, result);
+  box.seen.set(result.item_id, result);
   ask({ ...query, text: "", file: null, like: result.item_id, filters: new Map() });
   scrollTo({ top: 0 });
 }
@@ -191,61 +180,38 @@ const current = () => (panel.open ? panel.result : results.of(document.activeEle
 function step(by) {
   if (!results.shown.length) return false;
   const at = results.shown.indexOf(current());
-  const next = results.shown[Math.min(Math.max(at + by, 0), results.shown.length - 1)];
+  const next = results.shown[at < 0 ? 0 : Math.min(Math.max(at + by, 0), results.shown.length - 1)];
   if (panel.open) {
     if (next !== panel.result) panel.show(next, answer);
   } else results.focus(next);
   return true;
 }
 
-byId("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const words = text.value.trim();
-  // Words with "more like this" are a new question; words with a file go together.
-  if (words || query.file) ask({ ...query, text: words, like: null, filters: new Map() });
-});
-byId("how").addEventListener("change", (event) => {
-  const { name, value } = event.target;
-  const options = { ...query.options };
-  if (value) options[name] = value;
-  else delete options[name];
-  query = { ...query, options };
-  if (!address.isEmpty(query)) ask(query, { again: true });
-  else byId("options").classList.toggle("set", Object.keys(options).length > 0);
-});
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("#options")) byId("options").open = false;
-});
 document.querySelector(".brand").addEventListener("click", (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   ask(address.empty());
 });
 acceptFiles(
-  (file) => ask({ ...query, text: text.value.trim(), like: null, file, filters: new Map() }),
+  (file) => ask({ ...query, text: box.words, like: null, file, filters: new Map() }),
   (reason) => note([reason]),
 );
 listen({
-  search: () => (text.focus(), text.select(), true),
+  search: () => (box.input.focus(), box.input.select(), true),
   move: step,
   jump: (rows) => step(panel.open ? rows : rows * columns(results.openers)),
   play: () => Boolean(current()?.play && play(current())),
   similar: () => Boolean(current() && (similar(current()), true)),
   help: () => (byId("help").showModal(), true),
   escape: () => {
-    byId("options").open = false;
+    box.options.open = false;
     if (document.querySelector("dialog[open]")) return false;
     if (player.playing) player.stop();
     else document.activeElement?.blur();
     return true;
   },
 });
-addEventListener("popstate", () => load(visited()));
+addEventListener("popstate", () => load(visits.here()));
 addEventListener("online", () => !answer && !address.isEmpty(query) && load(query));
 
-/** The question of the visit in the address bar, its file where it is still here. */
-function visited() {
-  return { ...address.read(location.search), file: files.get(history.state?.file) ?? null };
-}
-
-load(visited());
+load(visits.here());

@@ -4,10 +4,12 @@ import { definitions, el } from "./dom.js";
 import { clock, label } from "./words.js";
 
 const MOST_PARTS = 24;
+const ELSEWHERE = ["kind", "title", "content_hash"];
 
 /** The item in full; `show(segment)` plays or enlarges a part. */
 export function details(item, pictures, show) {
   const known = Object.entries({ ...item.attributes, ...item.live })
+    .filter(([name]) => !ELSEWHERE.includes(name))
     .map(([name, value]) => [label(name), inWords(value)])
     .filter(([, value]) => value);
   return el(
@@ -36,7 +38,7 @@ function inWords(value) {
 
 /** Pages, keyframes and pieces of sound, side by side. */
 function strip(item, pictures, show) {
-  const segments = (item.segments ?? []).filter((each) => each.media || each.thumbnail);
+  const segments = (item.segments ?? []).filter((each) => each.derivative || each.thumbnail);
   if (segments.length < 2 && item.kind !== "audio") return null;
   const parts = segments.slice(0, MOST_PARTS).map((segment) => {
     const at = segment.start_s ?? null;

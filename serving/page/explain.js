@@ -1,10 +1,10 @@
-// Why a result was found: the parts that add up to its score, what they come from, the steps that
-// the query took, and what is known of the item.
+// The explanation of a result: why it was found, what the query took, what is known of the item,
+// and what can be done with it.
 
 import { byId, definitions, el, iconButton } from "./dom.js";
-import { bar, channelName, extent, parts, swatch } from "./channels.js";
 import { details } from "./details.js";
-import { kindName, lasted, live, milliseconds, nameOf, place, score } from "./words.js";
+import { sum, trace } from "./reasons.js";
+import { kindName, live, nameOf, place } from "./words.js";
 
 export class Panel {
   /** `on` has play(result, second?), similar(result), step(±1), picture(segment, title). */
@@ -44,6 +44,8 @@ export class Panel {
     await Promise.all([
       this.fill(why, async () => {
         const told = await this.api.explain(answer.query_id, signal);
+        if (told.repeats)
+          this.fill(steps, async () => trace((await this.api.explain(told.repeats, signal)).trace, true));
         const candidate = told.candidates?.find((each) => each.item_id === result.item_id);
         return sum(result, candidate, told.weights ?? {});
       }, true),
@@ -99,10 +101,10 @@ export class Panel {
 
   /** Put the picture of the part that matched, or else the first one, over its small one. */
   enlarge(result, item) {
-    const seen = (item.segments ?? []).filter((each) => each.media && each.kind !== "sound");
+    const seen = (item.segments ?? []).filter((each) => each.derivative && each.kind !== "sound");
     const best = seen.find((each) => each.segment === result.segment?.segment) ?? seen[0];
     const frame = this.root.querySelector(".hero .frame");
-    if (best && frame) frame.append(this.pictures.image(best.media));
+    if (best && frame) frame.append(this.pictures.image(best.derivative));
   }
 
   actions(result, answer) {
@@ -167,70 +169,4 @@ function replayed({ same_ids: same, max_difference: difference }) {
   if (!same) return "Other results now: what it may show has changed since.";
   if (!difference) return "The same results, the same scores.";
   return `The same results; scores differ by at most ${difference.toExponential(1)}.`;
-}
-
-/** The table of parts. `candidate` brings raw similarities and evidence, where they are known. */
-function sum(result, candidate, weights) {
-  const shown = parts(result.channels);
-  const longest = Math.max(...shown.map(([, part]) => Math.abs(part)), 1e-9);
-  const number = (value, digits) => (value === undefined || value === null ? "" : value.toFixed(digits));
-  const rows = shown.map(([channel, part]) => {
-    const length = el("span", { class: part < 0 ? "length minus" : "length", "data-channel": channel });
-    length.style.width = `${(100 * Math.abs(part)) / longest}%`;
-    return el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, swatch(channel), channelName(channel)),
-      el("td", {}, number(candidate?.similarity?.[channel], 3)),
-      el("td", {}, number(candidate?.evidence?.[channel], 2)),
-      el("td", {}, number(weights[channel], 2)),
-      el("td", { class: "drawn" }, length),
-      el("td", {}, el("b", {}, score(part))),
-    );
-  });
-  const heads = [
-    ["Channel", "Where it was found"],
-    ["Raw", "Similarity as the channel measures it"],
-    ["Evidence", "How much that says, from 0 to 1"],
-    ["Weight", "How much the channel counts"],
-    ["", null],
-    ["Part", "What it adds to the score"],
-  ].map(([name, title]) => el("th", { scope: "col", title }, name));
-  const matched = result.matched?.length
-    ? el("p", { class: "quiet" }, "Matched words: ", result.matched.map((word) => [el("mark", {}, word), " "]).flat())
-    : null;
-  const table = el(
-    "table",
-    { class: candidate ? "parts" : "parts brief" },
-    el("thead", {}, el("tr", {}, heads)),
-    el("tbody", {}, rows),
-    el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: "4" }, "Score"),
-      el("td", { class: "drawn" }),
-      el("td", {}, el("b", {}, score(result.score))))),
-  );
-  return el("div", {}, el("h3", {}, "Why it was found"), bar(result, extent(result)), table, matched);
-}
-
-/** The steps of a query as bars on one line of time; what runs at once stands below its step. */
-function trace(steps) {
-  if (!steps?.length) return el("p", { class: "quiet" }, "Answered from memory.");
-  const total = lasted(steps) || 1;
-  const rows = steps.map((step) => {
-    const span = (ms, kind) => {
-      const line = el("span", { class: kind });
-      line.style.marginLeft = `${(100 * step.at_ms) / total}%`;
-      line.style.width = `${Math.max((100 * Math.min(ms, total - step.at_ms)) / total, 0.6)}%`;
-      return line;
-    };
-    const within = Object.entries(step.parts ?? {}).sort((a, b) => b[1] - a[1]);
-    const told = within.map(([name, ms]) => `${channelName(name).toLowerCase()} ${milliseconds(ms)}`);
-    return el(
-      "li",
-      { title: told.join(", ") || null },
-      el("span", { class: "step" }, step.step.replaceAll("_", " ")),
-      el("span", { class: "track" }, span(step.ms, "took"), within.map(([, ms]) => span(ms, "part"))),
-      el("span", { class: "ms" }, milliseconds(step.ms)),
-    );
-  });
-  return el("div", {}, el("h3", {}, `Steps, ${milliseconds(total)} in all`), el("ol", { class: "trace" }, rows));
 }

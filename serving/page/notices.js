@@ -15,7 +15,7 @@ export function remarks(answer) {
     const what = channel ? `Without ${channelName(channel).toLowerCase()}` : `The ${input} was not used`;
     said.push(`${what}: ${reason}.`);
   }
-  if (widened) said.push("Few items passed the filters, so the search went deeper by itself.");
+  if (widened) said.push("Too few items were left at first, so the search went deeper by itself.");
   if (cached === "semantic") said.push("This is the answer to a question that means the same.");
   return said;
 }

@@ -5,7 +5,7 @@ import { clock } from "./words.js";
 
 /** The stored piece that holds a second: pieces overlap, the last one begun goes on for longest. */
 export function pieceAt(segments, second) {
-  const timed = segments.filter((each) => each.media && each.start_s !== null);
+  const timed = segments.filter((each) => each.derivative && each.start_s !== null);
   const sounds = timed.filter((each) => each.kind === "sound");
   const keyframes = timed.filter((each) => each.kind === "keyframe");
   const pieces = (sounds.length ? sounds : keyframes).sort((a, b) => a.start_s - b.start_s);
@@ -23,7 +23,7 @@ export class Player {
     this.viewer.addEventListener("click", () => this.viewer.close());
     this.audio = el("audio", { preload: "auto" });
     this.audio.addEventListener("timeupdate", () => this.follow());
-    for (const event of ["play", "pause", "ended"])
+    for (const event of ["play", "pause", "ended", "loadedmetadata", "seeked"])
       this.audio.addEventListener(event, () => this.follow());
     this.audio.addEventListener("error", () => {
       if (!this.dock.hidden) this.complain(new Error("This sound cannot be played."));
@@ -60,7 +60,7 @@ export class Player {
 
   async sound(piece, title, second) {
     const offset = Math.min(Math.max(second - piece.start_s, 0), piece.end_s - piece.start_s);
-    let url = piece.media;
+    let url = piece.derivative;
     // An <audio> cannot send a token.
     if (this.api.token)
       url = this.fetched = URL.createObjectURL(await (await this.api.fetch(url)).blob());
@@ -81,7 +81,7 @@ export class Player {
       el(
         "figure",
         {},
-        this.pictures.image(piece.media ?? piece.thumbnail),
+        this.pictures.image(piece.derivative ?? piece.thumbnail),
         el("figcaption", {}, caption.filter(Boolean).join(" · ")),
       ),
     );

@@ -36,7 +36,7 @@ export class Results {
   show(answer) {
     this.clear();
     this.release = answer.release;
-    this.took = lasted(answer.trace ?? []);
+    this.took = answer.cached ? "from the cache" : milliseconds(lasted(answer.trace));
     this.longest = Math.max(0, ...answer.results.map(extent));
     this.add(answer.results);
   }
@@ -53,7 +53,7 @@ export class Results {
 
   summarise() {
     if (!this.shown.length) return this.summary.replaceChildren();
-    const facts = [plural(this.shown.length, "result"), milliseconds(this.took), this.release];
+    const facts = [plural(this.shown.length, "result"), this.took, this.release];
     this.summary.replaceChildren(el("p", {}, facts.join(" · ")), legend(this.shown));
   }
 

@@ -56,7 +56,7 @@ export function live(values) {
   return Object.entries(values ?? {})
     .filter(([, value]) => value !== null && value !== "")
     .map(([name, value]) => {
-      if (name === "price") return typeof value === "number" ? value.toFixed(2) : String(value);
+      if (name === "price") return `price ${typeof value === "number" ? value.toFixed(2) : value}`;
       if (name === "availability") return label(String(value)).toLowerCase();
       return `${label(name).toLowerCase()} ${value}`;
     })

@@ -18,7 +18,7 @@ GROUPS = {
     "redact": READ,
     "enrich": DESCRIBED,
     "embed": {"passages", *EMBEDDINGS},
-    "publish": {"release"},
+    "publish": {"release", "index_tuning"},
     "upkeep": {"backfill_plan", "erasures", "upkeep"},
     "disaster": {"snapshot", "restore_drill"},
 }

@@ -14,7 +14,7 @@ from pipelines.releases import gates
 from pipelines.releases.candidate import build
 from pipelines.releases.manifest import GateResult, Manifest, Verdict
 from pipelines.releases.publish import publish
-from pipelines.search import searcher
+from pipelines.search import retrieval
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -175,8 +175,7 @@ def test_an_index_that_finds_too_little_is_refused(
     good = gate(ask(store, settings), "ann_recall")
     assert good.passed and good.value is not None and good.value >= 0.95
     assert gate(ask(store, settings), "ann_recall") == good, "the sample is fixed"
-    monkeypatch.setattr(searcher, "CANDIDATES", 10)
-    monkeypatch.setattr(searcher, "REFINE", 1)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 10)
     poor = gate(ask(store, settings), "ann_recall")
     assert poor.passed is False and poor.value is not None and poor.value < good.value
     assert f"visual {poor.value:.3f}" in poor.detail

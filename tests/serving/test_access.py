@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from pipelines.errors import MediadexError
+from pipelines.outcomes import now
 from pipelines.releases.publish import publish
 from pipelines.rights import Caller
 from pipelines.settings import Settings
@@ -20,6 +21,7 @@ from serving.app import create_app
 from serving.gate import Guarded
 
 PUBLIC = {"/healthz", "/readyz", "/health"}
+MISSING = "0" * 12 + "7" + "0" * 19
 OPERATORS = ["/v1/release", "/v1/releases", "/metrics", "/release", "/releases"]
 
 
@@ -30,9 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     store = Store(settings.root)
     for region, number in (("eu", 1), ("us", 2)):
         item = f"{region}/1"
-        store.items.append(
-            [{"item_id": item, "batch": "b", "kind": "image", "region": region, "deleted": False}]
-        )
+        known = {"item_id": item, "kind": "image", "region": region, "deleted": False}
+        store.items.append([known | {"batch": "b", "registered_at": now(), "updated_at": now()}])
         row = toy.row(item, "image", number, region=region)
         store.channel("visual", toy.MODEL).upsert([row])
         picture = {"derivative": store.blobs.put(region.encode(), ".jpg")}
@@ -94,7 +95,7 @@ def test_a_stranger_is_refused_before_the_body_is_read(
 def test_a_token_lets_do_what_its_scopes_say(
     client: TestClient, tokens: dict[str, dict[str, str]]
 ) -> None:
-    judged = {"query_id": "0" * 32, "item_id": "eu/1", "kind": "click"}
+    judged = {"query_id": MISSING, "item_id": "eu/1", "kind": "click"}
     refused = client.post("/v1/feedback", json=judged, headers=tokens["looks"])
     assert refused.status_code == 403 and "`feedback`" in refused.json()["detail"]
     for path in OPERATORS:
@@ -151,16 +152,14 @@ def test_a_query_of_another_is_answered_as_a_missing_one(
         lambda query: client.get(f"/v1/explain/{query}", headers=tokens["us"]),
         lambda query: client.post(f"/v1/replay/{query}", headers=tokens["us"]),
     ):
-        foreign, missing = ask(name), ask("0" * 32)
+        foreign, missing = ask(name), ask(MISSING)
         assert foreign.status_code == missing.status_code == 404
         assert foreign.content == missing.content
     judged = {"query_id": name, "item_id": "eu/1", "kind": "good"}
     said = client.post("/v1/feedback", json=judged, headers=tokens["eu"])
     assert said.status_code == 204 and said.content == b""
     foreign = client.post("/v1/feedback", json=judged, headers=tokens["us"])
-    missing = client.post(
-        "/v1/feedback", json=judged | {"query_id": "0" * 32}, headers=tokens["us"]
-    )
+    missing = client.post("/v1/feedback", json=judged | {"query_id": MISSING}, headers=tokens["us"])
     assert foreign.status_code == missing.status_code == 422
     assert foreign.content == missing.content
 

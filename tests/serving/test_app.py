@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ TITLES = {"cup": "a coffee mug", "boat": "a sailing boat at sea", "dog": "a smal
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     home = tmp_path_factory.mktemp("home")
     store = Store(str(home))
     text, image = factory.text_encoder("builtin"), factory.image_encoder("builtin")
@@ -51,7 +52,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     }
     settings = Settings(home=home)
     publish(store, choices, settings)
-    return TestClient(create_app(settings))
+    with TestClient(create_app(settings)) as client:
+        yield client
 
 
 def picture() -> str:
@@ -109,11 +111,48 @@ def test_the_same_words_however_typed_are_one_query(client: TestClient) -> None:
 
 def test_the_api_describes_itself(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
-    assert {"get", "post"} <= paths["/search"].keys()
+    assert {"get", "post"} <= paths["/v1/search"].keys()
     assert client.get("/health").json() == {"status": "ok", "release": "r000001"}
+    assert client.get("/readyz").json() == {"status": "ok", "release": "r000001"}
     assert client.get("/release").json()["channels"]["visual"]["rows"] == 3
 
 
+def test_paths_answer_with_and_without_a_version(client: TestClient) -> None:
+    params = {"text": "sailing"}
+    plain, versioned = (client.get(f"{at}/search", params=params).json() for at in ("", "/v1"))
+    assert plain["results"] == versioned["results"]
+
+
+def test_what_is_like_an_item_is_found_without_it(client: TestClient) -> None:
+    found = client.get("/v1/similar/boat", params={"k": 2}).json()["results"]
+    assert sorted(result["item_id"] for result in found) == ["cup", "dog"]
+    assert client.get("/v1/similar/ship").json() == {"detail": "there is no such item"}
+
+
+def test_nothing_of_others_is_loaded_or_lets_others_in(client: TestClient) -> None:
+    for path in ("/", "/v1/search?text=x", "/healthz", "/nothing"):
+        answer = client.get(path, headers={"Origin": "https://elsewhere.example"})
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "unsafe" not in policy and "http" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    assert client.get("/v1/search?text=x").headers["cache-control"] == "no-store"
+    assert client.get("/docs").status_code == 404
+
+
+def test_the_page_is_served_and_no_other_file(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+    for path in ("/app.py", "/../app.py", "/%2e%2e/app.py", "/page/index.html", "/index"):
+        assert client.get(path).status_code == 404
+
+
 def test_without_a_release_the_way_out_is_told(tmp_path: Path) -> None:
-    response = TestClient(create_app(Settings(home=tmp_path))).get("/search", params={"text": "x"})
-    assert response.status_code == 503 and "mediadex index" in response.text
+    with TestClient(create_app(Settings(home=tmp_path))) as client:
+        for path in ("/search?text=x", "/readyz"):
+            response = client.get(path)
+            assert response.status_code == 503 and "mediadex index" in response.text
+        assert client.get("/healthz").json() == {"status": "ok"}

@@ -1,5 +1,6 @@
 """Playing over HTTP: the stored piece at a moment, in parts, and nothing that must not be heard."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,29 +53,30 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.fixture
-def client(store: Store, tmp_path: Path) -> TestClient:
-    return TestClient(create_app(Settings(home=tmp_path)))
+def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(home=tmp_path))) as client:
+        yield client
 
 
 def test_a_result_leads_to_the_sound_at_its_moment(client: TestClient) -> None:
     results = client.get("/search", params={"text": "4"}).json()["results"]
     assert results[0]["item_id"] == SLASHED
     assert results[0]["segment"]["link"].endswith("#t=28,58")
-    assert results[0]["play"] == "/media/talks%2F2026%20%231?at=28"
+    assert results[0]["play"] == "/v1/media/talks%2F2026%20%231?at=28"
     answer = client.get(results[0]["play"], follow_redirects=False)
     assert answer.status_code == 307
-    assert answer.headers["location"] == "/media/talks%2F2026%20%231/sound-1#t=0"
+    assert answer.headers["location"] == "/v1/media/talks%2F2026%20%231/sound-1#t=0"
     played = client.get(results[0]["play"])
     assert played.content == SOUND and played.headers["content-type"] == "audio/flac"
     by_id = {result["item_id"]: result["play"] for result in results}
-    assert by_id["image-1"] is None and by_id["audio-2"] == "/media/audio-2?at=0"
+    assert by_id["image-1"] is None and by_id["audio-2"] == "/v1/media/audio-2?at=0"
 
 
 def test_an_offset_is_told_and_a_picture_has_none(client: TestClient) -> None:
     sound = client.get("/media/audio-2?at=12.5", follow_redirects=False)
-    assert sound.headers["location"] == "/media/audio-2/sound-0#t=12.5"
+    assert sound.headers["location"] == "/v1/media/audio-2/sound-0#t=12.5"
     picture = client.get("/media/audio-3", follow_redirects=False)
-    assert picture.headers["location"] == "/media/audio-3/keyframe-0"
+    assert picture.headers["location"] == "/v1/media/audio-3/keyframe-0"
     shown = client.get("/media/audio-3/keyframe-0")
     assert shown.content == PICTURE and shown.headers["content-type"] == "image/jpeg"
 

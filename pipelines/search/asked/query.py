@@ -64,7 +64,7 @@ class Query:
     sound: Sound | None = None
     clip: tuple[Image.Image, ...] = ()
     profile: str = AUTO
-    plan: Plan = "parallel"
+    plan: str = "parallel"
     offset: int = 0
     diversity: float = 1.0
     reranker: Reranker | None = None

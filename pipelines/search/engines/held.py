@@ -1,6 +1,7 @@
-"""One channel in memory: answers as an engine does, for selections of its rows."""
+"""One table in memory: which of its rows may answer, and what a channel finds among them."""
 
 from collections.abc import Collection
+from typing import Generic, TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -9,38 +10,68 @@ from pipelines.search.engines.protocol import Allowed, Found
 from pipelines.search.engines.rows import Rows
 from pipelines.search.engines.vectors import Selection, Vectors
 
-_SELECTIONS = 64
+SELECTIONS = 64
+"""Filters and sets of hidden items of which a table remembers the rows."""
+
+S = TypeVar("S")
 
 
-class HeldChannel:
-    """Rows and their vectors, (rows, dimension) of length one or zero; safe in any thread.
+class Held(Generic[S]):
+    """Rows of which some may be selected; `usable` tells by number which can be found at all."""
 
-    `selections` remembers which rows the last filters and hidden items left.
-    """
-
-    def __init__(self, rows: Rows, vectors: np.ndarray):
+    def __init__(self, rows: Rows, usable: np.ndarray):
         self._rows = rows
-        self._vectors = Vectors(vectors)
-        # As in LanceDB, a vector of length zero is like no other.
-        self._usable = (vectors != 0).any(axis=1)
-        self.every = self._vectors.selection(self._usable)
-        self.selections: LRUCache[Allowed, Selection] = LRUCache(_SELECTIONS)
-        self.nbytes = bytes_of(rows, vectors.shape[1])
+        self._usable = usable
+        self.every = self._selection(usable)
+        self.selections: LRUCache[Allowed, S] = LRUCache(SELECTIONS)
 
-    def selected(self, row_ids: np.ndarray) -> Selection:
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """What is held, in bytes."""
+        raise NotImplementedError
+
+    def selected(self, row_ids: np.ndarray) -> S:
         """Return the rows of some ids in LanceDB."""
         selected = np.zeros(len(self._rows), bool)
         selected[self._rows.at(row_ids)] = True
-        return self._vectors.selection(selected & self._usable)
+        return self._selection(selected & self._usable)
 
-    def without(self, selection: Selection, item_ids: Collection[str]) -> Selection:
+    def without(self, selection: S, item_ids: Collection[str]) -> S:
         """Return a selection less the rows of some items."""
-        selected = self._usable.copy()
-        if selection.bits is not None:
-            count = len(selected)
-            selected = np.unpackbits(selection.bits, bitorder="little", count=count).view(bool)
+        selected = self._mask(selection)
         selected[self._rows.of(item_ids)] = False
-        return self._vectors.selection(selected)
+        return self._selection(selected)
+
+    def _selection(self, selected: np.ndarray) -> S:
+        """Keep an array of booleans, (rows,), in the form that is searched by."""
+        raise NotImplementedError
+
+    def _mask(self, selection: S) -> np.ndarray:
+        """Return a new array of booleans, (rows,)."""
+        raise NotImplementedError
+
+
+class HeldChannel(Held[Selection]):
+    """Rows with vectors, (rows, dimension) of length one or zero; safe in any thread."""
+
+    def __init__(self, rows: Rows, vectors: np.ndarray):
+        self._vectors = Vectors(vectors)
+        self._dimension = vectors.shape[1]
+        # As in LanceDB, a vector of length zero is like no other.
+        super().__init__(rows, (vectors != 0).any(axis=1))
+
+    @staticmethod
+    def bytes_of(rows: Rows, dimension: int) -> int:
+        """Return what rows take with their vectors, and with what is remembered of filters."""
+        return rows.nbytes + Vectors.bytes_of(len(rows), dimension) + SELECTIONS * len(rows) // 8
+
+    @property
+    def nbytes(self) -> int:
+        """What is held, in bytes."""
+        return self.bytes_of(self._rows, self._dimension)
 
     def nearest(self, vector: np.ndarray, selection: Selection, rows: int, items: int) -> Found:
         """Return the best selected rows, as `Engine.nearest` does."""
@@ -64,10 +95,18 @@ class HeldChannel:
         order = np.argsort(-values, kind="stable")
         return self._rows.best(values[order], rows[order])
 
+    def _selection(self, selected: np.ndarray) -> Selection:
+        return self._vectors.selection(selected)
 
-def bytes_of(rows: Rows, dimension: int) -> int:
-    """Return what a channel takes in memory: rows, vectors, and what is remembered of filters."""
-    return rows.nbytes + Vectors.bytes_of(len(rows), dimension) + _SELECTIONS * len(rows) // 8
+    def _mask(self, selection: Selection) -> np.ndarray:
+        if selection.bits is None:
+            return self._usable.copy()
+        return unpacked(selection.bits, len(self._rows))
+
+
+def unpacked(bits: np.ndarray, count: int) -> np.ndarray:
+    """Return packed bits as a new array of booleans, (count,)."""
+    return np.unpackbits(bits, bitorder="little", count=count).view(bool)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray | None:

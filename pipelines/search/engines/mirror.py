@@ -5,119 +5,163 @@ import datetime as dt
 import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.search.engines.held import HeldChannel, bytes_of
+from pipelines.releases.manifest import Manifest
+from pipelines.search.engines.held import Held, HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.protocol import PLACE, Allowed, Found
 from pipelines.search.engines.rows import Rows
-from pipelines.search.engines.vectors import Selection
+from pipelines.search.engines.words import HeldPassages, Word
+from pipelines.search.fusion.profiles import BM25
 
 _BATCH = 8_192
+_LEAST_BYTES = 256  # a passage
+_NEW_WORDS = 8  # Of more at once, LanceDB finds the best passages faster than all that match.
 _TIMEOUT = dt.timedelta(seconds=10)
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 class Mirror:
-    """An engine that answers from memory for the channels that it `covers`.
+    """An engine that answers from memory for what it `covers`, and asks the one `below` else.
 
-    For the others, and for passages, it asks the engine `below`. Similarities agree with it to
-    1e-3: vectors are held at half precision.
+    Its filters and words mean what they mean to LanceDB, which is asked for those that are new.
+    Similarities agree to 1e-3: vectors are held at half precision.
     """
 
-    def __init__(self, below: LanceEngine, held: dict[str, HeldChannel]):
+    def __init__(
+        self, below: LanceEngine, held: dict[str, HeldChannel], passages: HeldPassages | None
+    ):
         self.below = below
         self.held = held
+        self.passages = passages
 
     @classmethod
     async def built(
         cls, below: LanceEngine, budget_bytes: int, before: "Mirror | None" = None
     ) -> "Mirror":
-        """Read the channels of an opened engine into memory, as many as the budget holds.
+        """Read an opened engine's tables into memory, as many as the budget holds.
 
-        The smallest come first: on disk a channel costs a query about as much whatever its size,
-        so what serves most queries is to hold as many as possible. Channels that `before` holds at
-        the same version are taken over.
+        Passages come first, for most queries have words. Then the smallest channels: on disk one
+        costs a query about as much whatever its size, so most are served by holding as many as
+        possible. What `before` holds at the same version is taken over.
         """
-        held: dict[str, HeldChannel] = {}
         left = budget_bytes
+        passages = before.passages if before and before._same(below, BM25) else None
+        if BM25 in below.tables:
+            passages = passages or await _read_passages(below.tables[BM25], left)
+        if passages and passages.nbytes > left:
+            passages = None
+        left -= passages.nbytes if passages else 0
+        held: dict[str, HeldChannel] = {}
         channels = below.manifest.channels
         for name in sorted(channels, key=lambda name: (channels[name].rows, name)):
-            known = before._same(below, name) if before else None
-            channel = known or await _read(below.tables[name], left)
+            known = before.held.get(name) if before and before._same(below, name) else None
+            channel = known or await _read_channel(below.tables[name], left)
             if channel and channel.nbytes <= left:
                 held[name] = channel
                 left -= channel.nbytes
-        return cls(below, held)
+        return cls(below, held, passages)
 
-    def _same(self, other: LanceEngine, name: str) -> HeldChannel | None:
-        mine, theirs = (each.manifest.channels.get(name) for each in (self.below, other))
-        same = mine and theirs and (mine.table, mine.version) == (theirs.table, theirs.version)
-        return self.held.get(name) if same else None
+    def _same(self, other: LanceEngine, name: str) -> bool:
+        """Tell whether a table stands here as it does in another engine."""
+        mine, theirs = (_version(each.manifest, name) for each in (self.below, other))
+        return mine is not None and mine == theirs
 
     @property
     def covers(self) -> set[str]:
-        """The channels that are answered from memory."""
-        return set(self.held)
+        """The channels that are answered from memory, passages as `bm25`."""
+        return {*self.held, *([BM25] if self.passages else [])}
 
     @property
     def nbytes(self) -> int:
         """What is held, in bytes."""
-        return sum(channel.nbytes for channel in self.held.values())
+        passages = self.passages.nbytes if self.passages else 0
+        return passages + sum(channel.nbytes for channel in self.held.values())
 
     async def nearest(
         self, channel: str, vector: np.ndarray, allowed: Allowed, rows: int, items: int = 1
     ) -> Found:
         """As in `Engine`."""
-        if channel not in self.held:
+        if (held := self.held.get(channel)) is None:
             return await self.below.nearest(channel, vector, allowed, rows, items)
-        selection = await self._selection(channel, allowed)
-        return await _beside(self.held[channel].nearest, vector, selection, rows, items)
+        selection = await _selection(held, self.below.tables[channel], allowed)
+        return await _beside(held.nearest, vector, selection, rows, items)
 
     async def similarity(
         self, channel: str, vector: np.ndarray, item_ids: Collection[str]
     ) -> Found:
         """As in `Engine`."""
-        if channel not in self.held:
+        if (held := self.held.get(channel)) is None:
             return await self.below.similarity(channel, vector, item_ids)
-        return await _beside(self.held[channel].similarity, vector, item_ids)
+        return await _beside(held.similarity, vector, item_ids)
 
     async def match(self, text: str, allowed: Allowed, rows: int, items: int = 1) -> Found:
         """As in `Engine`."""
-        return await self.below.match(text, allowed, rows, items)
-
-    async def _selection(self, channel: str, allowed: Allowed) -> Selection:
-        """Return the rows that are allowed; a filter means what it means to LanceDB."""
-        held = self.held[channel]
-        if allowed == Allowed():
-            return held.every
-        if (known := held.selections.get(allowed)) is not None:
-            return known
-        if allowed.hidden:
-            before = await self._selection(channel, Allowed(allowed.where))
-            selection = await _beside(held.without, before, allowed.hidden)
-        else:
-            query = self.below.tables[channel].query().where(allowed.where)
-            found = await query.select([]).with_row_id().to_arrow(timeout=_TIMEOUT)
-            selection = await _beside(held.selected, found["_rowid"].to_numpy())
-        held.selections[allowed] = selection
-        return selection
+        words = text.split()
+        held = self.passages
+        if held is None or len(set(words) - held.words.keys()) > _NEW_WORDS:
+            return await self.below.match(text, allowed, rows, items)
+        table = self.below.tables[BM25]
+        known = {word: await _word(held, table, word) for word in set(words)}
+        selection = await _selection(held, table, allowed)
+        return await _beside(held.match, [known[each] for each in words], selection, rows, items)
 
 
-async def _read(table: Any, budget_bytes: int) -> HeldChannel | None:
+async def _selection(held: Held[S], table: Any, allowed: Allowed) -> S:
+    """Return the rows that are allowed, by asking the table for each filter once."""
+    if allowed == Allowed():
+        return held.every
+    if (known := held.selections.get(allowed)) is not None:
+        return known
+    if allowed.hidden:
+        before = await _selection(held, table, Allowed(allowed.where))
+        selection = await _beside(held.without, before, allowed.hidden)
+    else:
+        query = table.query().where(allowed.where).select([]).with_row_id()
+        found = await query.to_arrow(timeout=_TIMEOUT)
+        selection = await _beside(held.selected, found["_rowid"].to_numpy())
+    held.selections[allowed] = selection
+    return selection
+
+
+async def _word(held: HeldPassages, table: Any, word: str) -> Word:
+    """Return what a word scores alone, by asking the table once."""
+    if (known := held.words.get(word)) is not None:
+        return known
+    query = table.query().nearest_to_text(word, columns=["text"]).limit(len(held))
+    found = await query.select(["_score"]).with_row_id().to_arrow(timeout=_TIMEOUT)
+    scores = found["_score"].to_numpy()
+    new = await _beside(held.word, found["_rowid"].to_numpy(), scores)
+    with suppress(ValueError):  # A word that alone is more than what may be remembered.
+        held.words[word] = new
+    return new
+
+
+async def _read_passages(table: Any, budget_bytes: int) -> HeldPassages | None:
+    """Read a table of passages, or nothing where it does not fit."""
+    if await table.count_rows() * _LEAST_BYTES > budget_bytes:
+        return None
+    place = await table.query().select([*PLACE, "text"]).with_row_id().to_arrow()
+    return HeldPassages(await asyncio.to_thread(Rows, place))
+
+
+async def _read_channel(table: Any, budget_bytes: int) -> HeldChannel | None:
     """Read a table of vectors, or nothing where it does not fit."""
     dimension = (await table.schema()).field("vector").type.list_size
     if 2 * dimension * await table.count_rows() > budget_bytes:
         return None
     place = await table.query().select([*PLACE]).with_row_id().to_arrow()
     rows = await asyncio.to_thread(Rows, place)
-    if bytes_of(rows, dimension) > budget_bytes:
+    if HeldChannel.bytes_of(rows, dimension) > budget_bytes:
         return None
     vectors = np.zeros((len(rows), dimension), np.float16)
     query = table.query().select(["vector"]).with_row_id()
@@ -131,6 +175,11 @@ def _fill(vectors: np.ndarray, rows: Rows, batch: pa.RecordBatch) -> None:
     found = batch["vector"].flatten().to_numpy().reshape(-1, vectors.shape[1])
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     vectors[rows.at(batch["_rowid"].to_numpy())] = found / np.where(lengths > 0, lengths, 1)
+
+
+def _version(manifest: Manifest, name: str) -> tuple[str, int] | None:
+    stands = manifest.passages if name == BM25 else manifest.channels.get(name)
+    return (stands.table, stands.version) if stands else None
 
 
 @cache

@@ -6,16 +6,16 @@ from collections.abc import Collection
 import numpy as np
 import pyarrow as pa
 
-from pipelines.search.engines.protocol import PLACE, Found, Hit
+from pipelines.search.engines.protocol import Found, Hit
 
 
 class Rows:
-    """Rows by number; `table` has the columns `PLACE` and LanceDB's `_rowid`."""
+    """Rows by number; `table` has the columns `PLACE`, maybe more, and LanceDB's `_rowid`."""
 
     def __init__(self, table: pa.Table):
         table = table.sort_by("_rowid").combine_chunks()
         self.row_ids = table["_rowid"].to_numpy()
-        self._place = table.select(PLACE)
+        self._place = table.drop_columns(["_rowid"])
         items = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
         if len(table):
             items = table["item_id"].chunk(0).dictionary_encode()

@@ -8,11 +8,11 @@ import numpy as np
 EXACT_ROWS = 20_000
 """Up to so many rows there is one list, and every search is exact."""
 
-LOOKED_AT = 16.0
-"""A search compares this times the root of all rows, and no fewer than four times those wanted."""
+LOOKED_AT = 32.0
+"""A search looks at this times the root of the selected rows, so at all of the last thousand."""
 
-_LISTS = 1.3  # times the root of all rows
-_SAMPLE = 64  # rows a list for k-means to learn from
+_LISTS = 2.5  # times the root of all rows
+_SAMPLE = 40  # rows a list for k-means to learn from
 _CHUNK = 20_000
 
 
@@ -71,7 +71,7 @@ class Vectors:
         nearness, lists = self._index.quantizer.search(unit[None], self._index.nlist)
         held = selection.per_list[lists[0]]
         near = np.flatnonzero(held)
-        enough = max(LOOKED_AT * len(self._lists) ** 0.5, 4 * rows)
+        enough = max(LOOKED_AT * selection.rows**0.5, 4 * rows)
         near = near[: np.searchsorted(np.cumsum(held[near]), enough) + 1]
         lists, nearness = lists[0, near], nearness[0, near]
         how: dict[str, Any] = {"nprobe": len(near)}

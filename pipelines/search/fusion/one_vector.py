@@ -6,9 +6,6 @@ import numpy as np
 
 from pipelines.errors import BadInput
 
-CANDIDATES = 200
-"""How many rows are looked at for the answer."""
-
 
 def mean_vector(parts: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     """Average unit vectors (dimension,) of one space into a unit vector.
@@ -24,7 +21,7 @@ def mean_vector(parts: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
             f"one vector can only be made of vectors of one model, not of {named}: choose another "
             "profile, or one model for texts and pictures"
         )
-    mean = np.mean([vector for _, vector in parts], axis=0, dtype=np.float32)
+    mean = np.stack([vector for _, vector in parts]).mean(axis=0)
     length = float(np.linalg.norm(mean))
     if length < 1e-6:
         raise BadInput("what is asked with cancels out: its vectors add up to nothing")

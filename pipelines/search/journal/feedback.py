@@ -7,8 +7,9 @@ from pipelines import ledger
 from pipelines.errors import BadInput
 from pipelines.outcomes import now
 from pipelines.search.journal.queries import Journal
-from pipelines.search.journal.records import query_of, record_of
-from pipelines.search.journal.tables import append, tables
+from pipelines.search.journal.replay import query_of
+from pipelines.search.journal.rows import record_of
+from pipelines.search.journal.tables import append
 from pipelines.search.journal.writing import EVERY_S, Writer
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
@@ -24,7 +25,7 @@ class Feedback:
     def __init__(self, store: Store, journal: Journal, every_s: float = EVERY_S):
         self._store = store
         self._journal = journal
-        self._table = tables(store)["feedback"]
+        self._table = store.feedback
         self._writer: Writer[dict[str, Any]] = Writer(self._write, every_s)
 
     @property
@@ -86,13 +87,12 @@ def labels(store: Store) -> list[tuple[str, str, int]]:
     Of several opinions the newest counts, but a click counts for nothing beside a verdict. Left out
     are queries without a text, those whose text was masked, and items that were erased.
     """
-    journal = tables(store)
-    rows = sorted(journal["feedback"].rows(), key=lambda row: (row["kind"] != "click", row["at"]))
+    rows = sorted(store.feedback.rows(), key=lambda row: (row["kind"] != "click", row["at"]))
     asked = {
         record.query_id: query_of(record).literal
         for record in map(
             record_of,
-            journal["queries"].rows(
+            store.queries.rows(
                 where=f"NOT masked AND {equals_any('query_id', {row['query_id'] for row in rows})}"
             ),
         )

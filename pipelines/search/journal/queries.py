@@ -11,8 +11,9 @@ from dataclasses import replace
 from pipelines.outcomes import now
 from pipelines.privacy.pii import Detector
 from pipelines.search.journal.masking import Masking
-from pipelines.search.journal.records import Record, record_of, row_of
-from pipelines.search.journal.tables import append, tables
+from pipelines.search.journal.records import Record
+from pipelines.search.journal.rows import record_of, row_of
+from pipelines.search.journal.tables import append
 from pipelines.search.journal.writing import EVERY_S, Writer
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
@@ -37,7 +38,7 @@ class Journal:
         self._store = store
         self._detector = detector
         self._masking: Masking | None = None
-        self._table = tables(store)["queries"]
+        self._table = store.queries
         self._reading = threading.Lock()
         self._writer: Writer[Record] = Writer(self._write, every_s)
 
@@ -59,7 +60,10 @@ class Journal:
         """
         if not _ID.fullmatch(query_id):
             return None
-        until = min(_made_at(query_id), now()) + dt.timedelta(seconds=patience_s)
+        made_at = _made_at(query_id)
+        if made_at is None:
+            return None
+        until = min(made_at, now()) + dt.timedelta(seconds=patience_s)
         while (record := self._find(query_id)) is None and now() < until:
             time.sleep(_AGAIN_S)
         if record is None or record.repeats is None:
@@ -103,8 +107,8 @@ class Journal:
         append(self._store, self._table, rows)
 
 
-def _made_at(query_id: str) -> dt.datetime:
-    """Return when an id was made, for one that does not tell: now."""
+def _made_at(query_id: str) -> dt.datetime | None:
+    """Return when an id was made, `None` for one that was not made here."""
     if query_id[12] != "7":
-        return now()
+        return None
     return dt.datetime.fromtimestamp(int(query_id[:12], 16) / 1000, dt.UTC)

@@ -4,10 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from pipelines.rights import Caller
 from pipelines.search.asked.encoding import Encoded
-from pipelines.search.asked.query import Query
-from pipelines.search.journal.records import Record, caller_of, encoded_of, query_of
+from pipelines.search.asked.query import Degraded, Guess, Query, Sound
+from pipelines.search.journal.records import Record
 
 
 def replayed_query(record: Record) -> tuple[Query, Encoded, Caller | None]:
@@ -16,7 +19,40 @@ def replayed_query(record: Record) -> tuple[Query, Encoded, Caller | None]:
     Nothing is to be encoded or guessed again; media are stood for by empty ones. Where the record
     is `masked`, BM25 and the filter are asked with the masked words.
     """
-    return query_of(record), encoded_of(record), caller_of(record)
+    return query_of(record), _encoded(record), _caller(record)
+
+
+def query_of(record: Record) -> Query:
+    """Return the query that was asked; an empty picture or sound stands for each that was."""
+    said = {name: value for name, value in record.request.items() if name != "like"}
+    blank = Image.new("L", (1, 1))
+    sound, guess = said["sound"], said["guess"]
+    return Query(
+        **said
+        | {
+            "channels": tuple(said["channels"]),
+            "image": blank if said["image"] else None,
+            "clip": (blank,) if said["clip"] else (),
+            "sound": Sound(np.zeros(0, np.int16), **sound) if sound else None,
+            "guess": Guess(**guess) if guess else None,
+        }
+    )
+
+
+def _encoded(record: Record) -> Encoded:
+    """Return the very vectors that were asked with, and what could not be asked then."""
+    missing = [
+        Degraded(what, each[what], each["reason"])
+        for each in record.answer["degraded"]
+        for what in ("channel", "input")
+        if what in each
+    ]
+    return Encoded(dict(record.probes), missing)
+
+
+def _caller(record: Record) -> Caller | None:
+    """Return who asked, with the rights of then."""
+    return None if record.rights is None else Caller(user=record.user, **record.rights)
 
 
 def difference(record: Record, document: Mapping[str, Any]) -> dict[str, Any]:

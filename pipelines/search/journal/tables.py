@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipelines import ledger
@@ -12,62 +11,13 @@ from pipelines.outcomes import now
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable
 
-_TIME = pa.timestamp("us", tz="UTC")
 _SHORT_LOG: dict[str, str | None] = {"delta.logRetentionDuration": "interval 1 hours"}
 # A commit adds a small file; after so many they are merged.
 _COMMITS = 200
 # An answer may name an item that was erased while it waited to be written, but no later one.
 _LATE = dt.timedelta(hours=1)
 
-# `request`, `answer`, `results`, `weights`, `trace` and `rights` are JSON. `probes` names, for each
-# channel, which of the `vectors` (float32) it was asked with. The lists `candidates` and `scores`,
-# and each of `similarities` and `evidence`, go by candidate, these two by `channels` first.
-QUERIES = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("at", _TIME),
-        ("release", pa.string()),
-        ("user", pa.string()),
-        ("rights", pa.string()),
-        ("request", pa.string()),
-        ("answer", pa.string()),
-        ("results", pa.string()),
-        ("trace", pa.string()),
-        ("weights", pa.string()),
-        ("probes", pa.string()),
-        ("vectors", pa.list_(pa.binary())),
-        ("channels", pa.list_(pa.string())),
-        ("candidates", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float64())),
-        ("similarities", pa.list_(pa.list_(pa.float32()))),
-        ("evidence", pa.list_(pa.list_(pa.float32()))),
-        ("items", pa.list_(pa.string())),
-        ("confidence", pa.float64()),
-        ("masked", pa.bool_()),
-        ("repeats", pa.string()),
-    ]
-)
-
-FEEDBACK = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("item_id", pa.string()),
-        ("kind", pa.string()),
-        ("position", pa.int32()),
-        ("user", pa.string()),
-        ("at", _TIME),
-    ]
-)
-
-SCHEMAS = {"queries": QUERIES, "feedback": FEEDBACK}
-
-
-def tables(store: Store) -> dict[str, FactTable]:
-    """Return the journal's tables by name; they come into being with their first row."""
-    return {
-        name: FactTable(f"{store.root}/delta/{name}", schema, store.storage_options)
-        for name, schema in SCHEMAS.items()
-    }
+TABLES = ("queries", "feedback")
 
 
 def append(store: Store, table: FactTable, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -28,14 +28,14 @@ def marginal(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     whole = _without(judged, None)
     rows = []
     for name in (*CHANNELS, BM25):
-        took = [each.ms[name] for each in judged if name in each.similarity and name in each.ms]
-        if not any(name in each.similarity for each in judged):
+        took = [each.ms[name] for each in judged if name in each.found and name in each.ms]
+        if not any(name in each.found for each in judged):
             continue
         less = _without(judged, name)
         rows.append(
             {
                 "channel": name,
-                "queries": sum(name in each.similarity for each in judged),
+                "queries": sum(name in each.found for each in judged),
                 "ndcg@10": whole["ndcg@10"],
                 "without": less["ndcg@10"],
                 "gain": whole["ndcg@10"] - less["ndcg@10"],

@@ -6,6 +6,7 @@ The table holds vectors and nothing that names an item.
 import asyncio
 import datetime as dt
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ PERCENTS = (100, 10, 1)
 """Of the rows, what may answer: all, and what filters leave."""
 
 _ROUNDS = 3
-_PATIENCE_S = 5.0
-_WARM = 5
 _TIMEOUT = dt.timedelta(seconds=30)
 _SEED = 11
+
+_Ask = Callable[..., Awaitable[np.ndarray]]
 
 
 class Point(AskedIndex, frozen=True):
@@ -34,7 +35,7 @@ class Point(AskedIndex, frozen=True):
 
     `rows_10` and `rows_1` are how many of 10 neighbours came back at least, where a filter leaves
     10 and 1 percent; not asked, `None`, once less than `TARGET` was found of more rows.
-    Milliseconds are those of all rows.
+    Milliseconds are those of all rows, a query's by the median of some rounds.
     """
 
     recall: float
@@ -48,10 +49,15 @@ class Point(AskedIndex, frozen=True):
     build_s: float
     bytes: int
 
+    @property
+    def worst(self) -> float:
+        """The least recall, of all rows and of what filters leave."""
+        found = (self.recall, self.recall_10, self.recall_1)
+        return min(each for each in found if each is not None)
+
 
 @dataclass(frozen=True)
 class _Built:
-    index: VectorIndex
     version: int
     seconds: float
     bytes: int
@@ -79,8 +85,8 @@ class Bench:
         import lancedb
 
         self.rows = len(vectors)
-        self._built: dict[str, _Built] = {}
         self._uri = str(folder.resolve())
+        self._built: dict[str, _Built] = {}
         # By slot any percentage of the rows can be allowed.
         slots = np.random.default_rng(_SEED).permutation(len(vectors)) % 100
         values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
@@ -90,78 +96,101 @@ class Bench:
         self.choosing = Questions(queries[::2], vectors, slots)
         self.held_out = Questions(queries[1::2], vectors, slots)
 
-    def measure(self, index: VectorIndex, way: tuple[int, int], questions: Questions) -> Point:
-        """Ask an index in one way (nprobes, refine), one query after the other.
-
-        It is built when it is first asked; those built before stay in their versions.
-        """
-        name = index.model_dump_json(include=set(VectorIndex.model_fields))
-        if name not in self._built:
-            self._built[name] = self._build(index)
-        return asyncio.run(self._asked(self._built[name], *way, questions))
-
-    def _build(self, index: VectorIndex) -> _Built:
+    def build(self, index: VectorIndex) -> None:
+        """Build an index; those built before stay, each in its version of the table."""
         started = time.perf_counter()
         index.build(self._table)
         seconds = time.perf_counter() - started
-        params = VectorIndex(index=index.index, params=index.params)
-        return _Built(params, self._table.version, seconds, index_bytes(self._table))
+        self._built[_name(index)] = _Built(self._table.version, seconds, index_bytes(self._table))
 
-    async def _asked(self, built: _Built, nprobes: int, refine: int, questions: Questions) -> Point:
+    def measure(
+        self,
+        asked: Sequence[AskedIndex],
+        questions: Questions,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Point]:
+        """Ask indexes that were built, one query after the other; `report` gets (done, total).
+
+        Latencies are taken in rounds over all of them, so that a slow moment of the machine meets
+        each, and a query's is its median over the rounds.
+        """
+        return asyncio.run(self._measure(asked, questions, report))
+
+    async def _measure(
+        self,
+        asked: Sequence[AskedIndex],
+        questions: Questions,
+        report: Callable[[int, int], None],
+    ) -> list[Point]:
         import lancedb
 
-        table = await (await lancedb.connect_async(self._uri)).open_table("scratch")
-        await table.checkout(built.version)
-        return await _point(table, built, nprobes, refine, questions)
+        database = await lancedb.connect_async(self._uri)
+        asks = [await self._ask(database, each) for each in asked]
+        total = len(asks) * (1 + _ROUNDS)
+        found = []
+        for ask in asks:
+            found.append(await _found(ask, questions))
+            report(len(found), total)
+        times = np.zeros((_ROUNDS, len(asks), len(questions.queries)))
+        for done, (taken, number) in enumerate(np.ndindex(times.shape[:2]), start=len(asks) + 1):
+            times[taken, number] = [await _ms(asks[number](each)) for each in questions.queries]
+            report(done, total)
+        percentiles = np.percentile(np.median(times, axis=0), [50, 95, 99], axis=1).T.tolist()
+        return [
+            self._point(each, shares, *taken)
+            for each, shares, taken in zip(asked, found, percentiles, strict=True)
+        ]
+
+    def _point(
+        self, asked: AskedIndex, found: dict[str, Any], p50: float, p95: float, p99: float
+    ) -> Point:
+        built = self._built[_name(asked)]
+        return Point(
+            **asked.model_dump(include=set(AskedIndex.model_fields)),
+            **found,
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            build_s=built.seconds,
+            bytes=built.bytes,
+        )
+
+    async def _ask(self, database: Any, asked: AskedIndex) -> _Ask:
+        table = await database.open_table("scratch")
+        await table.checkout(self._built[_name(asked)].version)
+
+        async def ask(query: np.ndarray, percent: int = 100) -> np.ndarray:
+            search = table.vector_search(query).column("vector").distance_type("cosine")
+            if asked.index != "exact":
+                search = search.nprobes(asked.nprobes).refine_factor(asked.refine)
+            if percent < 100:
+                search = search.where(f"slot < {percent}")
+            rows = search.limit(CANDIDATES).select(["_distance"])
+            return (await rows.to_arrow(timeout=_TIMEOUT))["_distance"].to_numpy()
+
+        return ask
 
 
-async def _point(
-    table: Any, built: _Built, nprobes: int, refine: int, questions: Questions
-) -> Point:
-    async def ask(query: np.ndarray, percent: int) -> np.ndarray:
-        asked = table.vector_search(query).column("vector").distance_type("cosine")
-        if built.index.index != "exact":
-            asked = asked.nprobes(nprobes).refine_factor(refine)
-        if percent < 100:
-            asked = asked.where(f"slot < {percent}")
-        found = await asked.limit(CANDIDATES).select(["_distance"]).to_arrow(timeout=_TIMEOUT)
-        return found["_distance"].to_numpy()
-
-    for query in questions.queries[:_WARM]:
-        await ask(query, 100)
-    recalls: dict[int, float] = {}
-    rows: dict[int, int] = {}
+async def _found(ask: _Ask, questions: Questions) -> dict[str, Any]:
+    """Return recall, and how many rows came back, by the names that a point has for them."""
+    told: dict[str, Any] = {}
     for percent, count in questions.counts.items():
+        ending = "" if percent == 100 else f"_{percent}"
         found = [await ask(query, percent) for query in questions.queries]
         pairs = zip(found, questions.bounds[percent], strict=True)
-        recalls[percent] = float(np.mean([recall(each, bound, count) for each, bound in pairs]))
-        rows[percent] = min(min(len(each), NEIGHBOURS) for each in found)
-        if recalls[percent] < TARGET:
+        told["recall" + ending] = np.mean([recall(each, bound, count) for each, bound in pairs])
+        if percent < 100:
+            told["rows" + ending] = min(min(len(each), NEIGHBOURS) for each in found)
+        if told["recall" + ending] < TARGET:
             break
-    started = time.perf_counter()
-    rounds: list[list[float]] = []
-    while len(rounds) < _ROUNDS and time.perf_counter() - started < _PATIENCE_S:
-        rounds.append([await _ms(ask(query, 100)) for query in questions.queries])
-    # A query's median over rounds: what else the machine does is not the index's.
-    p50, p95, p99 = np.percentile(np.median(rounds, axis=0), [50, 95, 99]).tolist()
-    return Point(
-        **built.index.model_dump(),
-        nprobes=nprobes,
-        refine=refine,
-        recall=recalls[100],
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-        recall_10=recalls.get(10),
-        rows_10=rows.get(10),
-        recall_1=recalls.get(1),
-        rows_1=rows.get(1),
-        build_s=built.seconds,
-        bytes=built.bytes,
-    )
+    return told
 
 
-async def _ms(answer: Any) -> float:
+async def _ms(answer: Awaitable[np.ndarray]) -> float:
     started = time.perf_counter()
     await answer
     return 1000 * (time.perf_counter() - started)
+
+
+def _name(index: VectorIndex) -> str:
+    return index.model_dump_json(include=set(VectorIndex.model_fields))

@@ -15,8 +15,7 @@ _TIED = 1.2  # about what latencies of one point differ by from run to run
 
 def is_good(point: Point) -> bool:
     """Tell whether a point finds enough, with filters and without."""
-    filtered = min(point.recall_10 or 0.0, point.recall_1 or 0.0)
-    return point.recall >= TARGET + MARGIN and filtered >= TARGET
+    return point.recall >= TARGET + MARGIN and point.worst >= TARGET
 
 
 def choose(points: Sequence[Point], standing: AskedIndex | None = None) -> Point:
@@ -38,9 +37,9 @@ def choose(points: Sequence[Point], standing: AskedIndex | None = None) -> Point
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Return the points that none beats in both recall and p99, by rising p99."""
+    """Return the points that none beats in both its worst recall and p99, by rising p99."""
     best: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.p99_ms, -each.recall)):
-        if not best or point.recall > best[-1].recall:
+    for point in sorted(points, key=lambda each: (each.p99_ms, -each.worst)):
+        if not best or point.worst > best[-1].worst:
             best.append(point)
     return best

@@ -13,7 +13,8 @@ from pipelines.releases.manifest import Manifest
 from pipelines.search.asked.media import Kind, Upload
 from pipelines.search.asked.query import Query
 from pipelines.search.engines.protocol import Allowed
-from pipelines.search.fusion.profiles import BM25
+from pipelines.search.fusion.calibration import matched
+from pipelines.search.fusion.profiles import BM25, weights
 from pipelines.search.hidden import Hidden
 from pipelines.search.measuring.metrics import mean_metrics, ranking_metrics
 from pipelines.search.retrieval import Retrieval
@@ -51,9 +52,10 @@ class Labelled:
 class Judged:
     """A query that was asked, with the grades of the items it should find, and their kind.
 
-    `fused` are item ids, best first. `similarity` holds raw values by channel and item, `mediums`
-    what each channel was asked with, `evidence` values on the profile's scale by item and channel,
-    `words` how many BM25 was asked with, `ms` what each channel took.
+    `fused` are item ids, best first. `found` holds similarities by channel and item, `raw` the same
+    with BM25's as `calibration.matched`, `mediums` what each channel was asked with, and `ms` how
+    long it took. `evidence` are values on the profile's scale by item and channel, `weights` those
+    that they were fused by, of which `trust` is what the query made of the profile's.
     """
 
     labelled: Labelled
@@ -61,16 +63,22 @@ class Judged:
     kind: str
     profile: str
     fused: Sequence[str]
-    similarity: Mapping[str, Mapping[str, float]]
+    found: Mapping[str, Mapping[str, float]]
+    raw: Mapping[str, Mapping[str, float]]
     mediums: Mapping[str, str]
-    words: int
+    ms: Mapping[str, float]
     evidence: Mapping[str, Mapping[str, float]]
     weights: Mapping[str, float]
-    ms: Mapping[str, float]
+    trust: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """What it asks."""
+        return self.labelled.name
 
     def rankings(self) -> Iterator[tuple[str, list[str]]]:
         """Yield each channel that was asked, with item ids by its similarity alone, best first."""
-        for name, values in self.similarity.items():
+        for name, values in self.found.items():
             yield name, sorted(values, key=lambda item: (-values[item], item))[:DEPTH]
 
 
@@ -123,30 +131,42 @@ def _judged(
         if step.step in _ASKING_CHANNELS:
             for name, spent in step.parts.items():
                 ms[name] += spent
+    found = {
+        name: {item: hit.value for item, hit in hits.items()} for name, hits in asked.hits.items()
+    }
+    manifest, words = asked.searcher.manifest, len((asked.query.literal or "").split())
+    passages = manifest.passages.rows if manifest.passages else 0
+    matches = {item: matched(value, words, passages) for item, value in found.get(BM25, {}).items()}
+    usual = weights(asked.profile, manifest.learned.weights if manifest.learned else None)
     return Judged(
         labelled=labelled,
         relevant=relevant,
         kind=kind,
         profile=asked.profile,
         fused=[entry.item_id for entry in asked.ranked][:DEPTH],
-        similarity={
-            name: {item: hit.value for item, hit in hits.items()}
-            for name, hits in asked.hits.items()
-        },
+        found=found,
+        raw=found | ({BM25: matches} if BM25 in found else {}),
         mediums={name: probe.medium for name, probe in asked.encoded.probes.items()},
-        words=len((asked.query.literal or "").split()),
+        ms=ms,
         evidence=asked.evidence,
         weights=asked.weights,
-        ms=ms,
+        trust={name: asked.weights[name] / share for name, share in usual.items() if share},
     )
 
 
 async def judge_serving(
-    store: Store, queries: Sequence[Labelled], settings: Settings
+    store: Store, queries: Sequence[Labelled], settings: Settings, learned: bool = True
 ) -> tuple[Manifest, list[Judged]]:
-    """Ask the serving release; return it with what it answered."""
+    """Ask the serving release; return it with what it answered.
+
+    Without `learned`, it answers by the default scales and weights, whatever it has learned.
+    """
     view = await SearchService(store, settings).view()
-    return view.searcher.manifest, await judge(view.searcher, view.allowed, queries)
+    searcher, manifest = view.searcher, view.searcher.manifest
+    if manifest.learned and not learned:
+        manifest = manifest.model_copy(update={"learned": None})
+        searcher = Searcher(store, manifest, settings)
+    return manifest, await judge(searcher, view.allowed, queries)
 
 
 async def evaluate(store: Store, queries: Sequence[Labelled], settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from pipelines.releases.log import manifests
 from pipelines.releases.manifest import Manifest
-from pipelines.search.journal.tables import tables
 from pipelines.store import Store
 from pipelines.tables.facts import select
 
@@ -22,7 +21,7 @@ def logged_vectors(store: Store, manifest: Manifest, newest: int = 2000) -> dict
     Only those that were asked of a table which the given release has too.
     """
     sql = f"SELECT * FROM queries WHERE repeats IS NULL ORDER BY at DESC LIMIT {newest:d}"
-    rows = select(sql, _ROWS, queries=tables(store)["queries"]).to_pylist()
+    rows = select(sql, _ROWS, queries=store.queries).to_pylist()
     past = manifests(store) if rows else {}
     found: dict[str, dict[bytes, None]] = {}
     for row in rows:

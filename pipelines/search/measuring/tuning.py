@@ -97,18 +97,21 @@ def grid(rows: int, width: int) -> list[VectorIndex]:
     ]
 
 
-def ways(index: VectorIndex, rows: int) -> list[tuple[int, int]]:
-    """Return as (nprobes, refine) how an index of so many rows may be asked.
+def ways(index: VectorIndex, rows: int) -> list[AskedIndex]:
+    """Return how an index of so many rows may be asked.
 
     HNSW is one graph here, and asked for so many candidates that `ef`, which LanceDB lets be no
     less, is none of its parameters.
     """
     if index.index == "exact":
-        return [(0, 0)]
+        return [AskedIndex(index="exact")]
     size = index.params.get("target_partition_size", _LIST)
     lists = 1 if index.index == "hnsw_sq" else max(rows // size, 1)
-    probes = sorted({min(each, lists) for each in _PROBES})
-    return [(each, refine) for each in probes for refine in _REFINES]
+    return [
+        AskedIndex(index=index.index, params=index.params, nprobes=probes, refine=refine)
+        for probes in sorted({min(each, lists) for each in _PROBES})
+        for refine in _REFINES
+    ]
 
 
 def tune(
@@ -139,6 +142,12 @@ def tune(
     return sweeps
 
 
+def read_sweeps(store: Store) -> dict[str, Sweep]:
+    """Return the newest sweep of each channel."""
+    written = store.notes.read(_NOTE)
+    return {name: Sweep.model_validate(sweep) for name, sweep in written.items()}
+
+
 def _sweep(
     store: Store,
     name: str,
@@ -158,7 +167,7 @@ def _sweep(
         bench = Bench(Path(scratch), vectors, queries)
         points = _points(bench, tried, limits.seconds, reporter(f"tuning {name}"))
         chosen = choose(points, standing)
-        held_out = bench.measure(chosen, chosen.way, bench.held_out)
+        (held_out,) = bench.measure([chosen], bench.held_out)
     return Sweep(
         channel=name,
         table=version.table,
@@ -180,18 +189,15 @@ def _points(
     seconds: float,
     report: Callable[[int, int], None],
 ) -> list[Point]:
-    plan = [(index, ways(index, bench.rows)) for index in tried]
-    total = sum(len(asked) for _, asked in plan)
     started = time.monotonic()
-    points: list[Point] = []
-    for place, (index, asked) in enumerate(plan):
+    asked: list[AskedIndex] = []
+    for place, index in enumerate(tried):
         # The exact scan and one index are measured however little time there is.
         if place > 1 and time.monotonic() - started > seconds:
             break
-        for way in asked:
-            points.append(bench.measure(index, way, bench.choosing))
-            report(len(points), total)
-    return points
+        bench.build(index)
+        asked += ways(index, bench.rows)
+    return bench.measure(asked, bench.choosing, report)
 
 
 def _vectors(table: Any, rows: int, sample: int) -> np.ndarray:

@@ -30,7 +30,8 @@ class Normalise:
         if image is not None and max(image.size) > _SIDE:
             image = image.copy()
             image.thumbnail((_SIDE, _SIDE))
-        asked.query = replace(query, text=query.typed, image=image)
+        reranker = query.reranker or asked.settings.reranker
+        asked.query = replace(query, text=query.typed, image=image, reranker=reranker)
         asked.profile = profiles.choose(asked.query)
         if query.where:
             where = both(compile_filter(query.where), asked.allowed.where)

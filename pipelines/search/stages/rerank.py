@@ -20,9 +20,8 @@ class Rerank:
 
     async def run(self, asked: Retrieval) -> None:
         """Blend in the re-ranker's scores."""
-        chosen = asked.query.reranker or asked.settings.reranker
-        words = asked.query.literal
-        if chosen == "none" or not words:
+        chosen, words = asked.query.reranker, asked.query.literal
+        if chosen in (None, "none") or not words:
             return
         depth = max(_BEST, asked.wanted)
         best = list(asked.ranked[:depth])

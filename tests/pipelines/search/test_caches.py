@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,7 @@ def test_hits_and_misses_are_counted_by_level(memory: MemoryCache) -> None:
     assert memory.get("results", "a") is None
 
 
-def test_threads_may_share_a_cache(memory: MemoryCache) -> None:
+def test_threads_may_share_a_cache() -> None:
     small = MemoryCache(entries=8)
     errors: list[Exception] = []
 
@@ -270,17 +270,3 @@ def test_what_is_given_back_cannot_be_changed_by_who_got_it(memory: MemoryCache)
     first = json.loads(memory.get("results", "k") or b"")
     first["query_id"] = "2"
     assert json.loads(memory.get("results", "k") or b"") == {"query_id": "1"}
-
-
-@pytest.mark.slow
-def test_a_paraphrase_is_the_same_to_the_real_encoder(memory: MemoryCache) -> None:
-    from pipelines.models import factory
-
-    encode: Callable[[list[str]], np.ndarray] = factory.text_encoder("builtin").encode_texts
-    asked, again, other = encode(
-        ["a dog running on the beach", "a dog runs on the beach", "a cat sleeping on a sofa"]
-    )
-    semantic = SemanticCache(memory)
-    semantic.set("s", "", asked, b"dog")
-    assert semantic.get("s", "", again) == b"dog"
-    assert semantic.get("s", "", other) is None

@@ -82,8 +82,8 @@ def hybrid_score(bm25_score: float, dense_score: float, alpha: float = 0.6) -> f
     return alpha * dense_score + (1 - alpha) * bm25_score
 
 
-def reciprocal_score(ranks: list[int]) -> float:
-    return sum(1 / (60 + rank) for rank in ranks)
+def reciprocal_score(ranks: dict[str, int]) -> float:
+    return sum(weights()[name] * 1 / (60 + rank) for name, rank in ranks.items())
 
 
 def fixtures(low: float, absent: float) -> dict[str, Found]:
@@ -162,7 +162,7 @@ def test_reciprocal_rank_is_the_formula() -> None:
     check(
         "reciprocal_rank",
         lambda item, c: reciprocal_score(
-            [rank(item, name) for name in c if name != BM25 or c[name] > 0]
+            {name: rank(item, name) for name in c if name != BM25 or c[name] > 0}
         ),
     )
 
@@ -208,7 +208,9 @@ def test_one_vector_is_the_mean_of_vectors_of_one_model() -> None:
 def test_vectors_of_different_spaces_are_refused(
     models: tuple[str, str], widths: tuple[int, int], reason: str
 ) -> None:
-    parts = [(model, np.ones(width, np.float32)) for model, width in zip(models, widths, strict=True)]
+    parts = [
+        (model, np.ones(width, np.float32)) for model, width in zip(models, widths, strict=True)
+    ]
     with pytest.raises(BadInput, match=reason):
         mean_vector(parts)
 

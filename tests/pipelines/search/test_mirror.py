@@ -25,6 +25,7 @@ from pipelines.search.engines.rows import Rows
 from pipelines.store import Store
 
 MUCH = 1 << 40
+WORDS = ("red", "bridge", "bridges", "night", "dog", "walking", "walk", "café", "the", "of")
 
 
 def held(items: np.ndarray, vectors: np.ndarray, row_ids: np.ndarray) -> HeldChannel:
@@ -135,7 +136,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     others = rows(range(60)) + rows(range(60, 80), region="us")
     store.channel("visual", MODEL).upsert([*film, still, *others])
     store.channel("caption", OTHER).upsert(rows(range(30), OTHER))
+    rng = np.random.default_rng(1)
+    passages = [("film", f"p{n}", "a red bridge at night") for n in range(40)] + [
+        (item_id(n), f"p{part}", " ".join(rng.choice(WORDS, rng.integers(1, 12))))
+        for n in range(80)
+        for part in range(1 + n % 3)
+    ]
+    store.passages.upsert([passage(*each) for each in passages])
     return store
+
+
+def passage(item: str, segment: str, text: str) -> dict[str, Any]:
+    made = row(item, segment, 0, region="us" if item == item_id(61) else "eu")
+    return {each: made[each] for each in made if each not in ("identity", "vector")} | {
+        "text": text
+    }
 
 
 def opened(store: Store) -> LanceEngine:
@@ -152,7 +167,7 @@ def test_the_tables_and_their_mirror_answer_alike(store: Store) -> None:
         tables = opened(store)
         await tables.open()
         mirror = await Mirror.built(tables, MUCH)
-        assert mirror.covers == {"visual", "caption"}
+        assert mirror.covers == {"visual", "caption", "bm25"}
         wheres = (None, "kind = 'video'", "region = 'us'", "item_id < 'item-0007'", "kind = '?'")
         hidden = (frozenset[str](), frozenset({"film", item_id(3), "unknown"}))
         for where, gone, channel in product(wheres, hidden, ("visual", "caption")):
@@ -160,7 +175,9 @@ def test_the_tables_and_their_mirror_answer_alike(store: Store) -> None:
                 asked = (channel, 2 * vector(3), Allowed(where, gone), limit, items)
                 theirs, ours = await tables.nearest(*asked), await mirror.nearest(*asked)
                 assert {each: hit.value for each, hit in theirs.items()} == near(ours)
-                assert all(ours[each].row.items() <= hit.row.items() for each, hit in theirs.items())
+                assert all(
+                    ours[each].row.items() <= hit.row.items() for each, hit in theirs.items()
+                )
         again = await mirror.nearest("visual", vector(3), Allowed(wheres[1]), 10)
         assert set(again) == {"film"}
         every = ["film", "still", "unknown", *map(item_id, range(80))]
@@ -177,14 +194,47 @@ def test_the_tables_and_their_mirror_answer_alike(store: Store) -> None:
     run(work)
 
 
+def test_passages_score_as_in_the_tables(store: Store) -> None:
+    async def work() -> None:
+        tables = opened(store)
+        await tables.open()
+        mirror = await Mirror.built(tables, MUCH)
+        texts = (
+            "red bridges",
+            "Night, night-BRIDGE!",
+            "dog",
+            "the",
+            "nothing",
+            "café walk dog dog",
+        )
+        wheres = (None, "region = 'us'", "item_id < 'item-0020'")
+        hidden = (frozenset[str](), frozenset({"film", item_id(3)}))
+        for text, where, gone in product(texts, wheres, hidden):
+            for limit, items in ((1_000, 1), (10, 4)):
+                asked = (text, Allowed(where, gone), limit, items)
+                theirs, ours = await tables.match(*asked), await mirror.match(*asked)
+                values = sorted(hit.value for hit in theirs.values())
+                assert values == pytest.approx(sorted(hit.value for hit in ours.values()), abs=1e-3)
+                for each, hit in ours.items():
+                    assert hit.row["item_id"] == each and each not in gone
+                    assert hit.row["text"]
+        assert mirror.passages is not None
+        assert {"dog", "nothing"} <= mirror.passages.words.keys()
+        many = " ".join(f"new{n}" for n in range(50)) + " dog"
+        assert await mirror.match(many, Allowed(), 10)
+        assert "new0" not in mirror.passages.words
+
+    run(work)
+
+
 def test_what_does_not_fit_is_asked_on_disk(store: Store) -> None:
     async def work() -> None:
         tables = opened(store)
         await tables.open()
         whole = await Mirror.built(tables, MUCH)
         for budget, covers in (
-            (whole.nbytes, {"visual", "caption"}),
-            (whole.nbytes - 1, {"caption"}),
+            (whole.nbytes, {"visual", "caption", "bm25"}),
+            (whole.nbytes - 1, {"caption", "bm25"}),
             (0, set[str]()),
         ):
             mirror = await Mirror.built(tables, budget)
@@ -208,6 +258,7 @@ def test_channels_of_the_same_version_are_taken_over(tmp_path: Path, store: Stor
         await second.open()
         after = await Mirror.built(second, MUCH, before)
         assert after.held["visual"] is before.held["visual"]
+        assert after.passages is before.passages is not None
         assert after.held["caption"] is not before.held["caption"]
         assert item_id(200) in await after.nearest("caption", vector(200), only_eu, 5)
         assert item_id(200) not in await before.nearest("caption", vector(200), only_eu, 5)

@@ -94,7 +94,7 @@ def test_words_choose_and_vectors_order(settings: Settings, tmp_path: Path) -> N
 
 def test_plans_and_channels_that_do_not_exist_are_refused(settings: Settings) -> None:
     with pytest.raises(BadInput, match="choose parallel"):
-        ask(settings, Query("1", plan="fastest"))  # type: ignore[arg-type]
+        ask(settings, Query("1", plan="fastest"))
     with pytest.raises(BadInput, match="visual"):
         ask(settings, Query("1", channels=("smell",)))
 

@@ -1,0 +1,173 @@
+"""Answers that are given again: from caches within the same rights, and from the journal."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toy
+from toy import CHOICES, fill, item_id
+
+from pipelines.errors import BadInput
+from pipelines.models import factory
+from pipelines.models.suite import ModelSuite
+from pipelines.privacy.pii import Detector
+from pipelines.releases.publish import publish
+from pipelines.rights import Caller
+from pipelines.search import following
+from pipelines.search.asked.query import Query
+from pipelines.search.service import SearchService
+from pipelines.settings import Settings
+from pipelines.store import Store
+
+EU, US = Caller(user="ana", region="eu"), Caller(user="bob", region="us")
+
+
+class Home:
+    """A home of ten items, six in the EU and four in the US, and a service that answers from it."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.store = Store(settings.root)
+        self.runner = asyncio.Runner()
+        self.service = SearchService(self.store, settings, mirror=True, journal=True)
+
+    def ask(self, text: str, caller: Caller | None = None, **how: Any) -> dict[str, Any]:
+        return self.runner.run(self.service.search(Query(text, **how), caller=caller))
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    def close(self) -> None:
+        self.run(self.service.close())
+
+
+@cache
+def detector() -> Detector:
+    return Detector()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    toy.use(monkeypatch)
+    monkeypatch.setattr(ModelSuite, "detector", lambda suite: detector())
+    monkeypatch.setattr(following, "_POLL_S", 0.0)
+    monkeypatch.setattr(following, "_IDLE_S", 0.0)
+    home = Home(Settings(home=tmp_path))
+    fill(home.store, range(6), region="eu")
+    fill(home.store, range(6, 10), region="us")
+    publish(home.store, CHOICES, home.settings)
+    home.run(home.service.start())
+    yield home
+    home.close()
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [result["item_id"] for result in answer["results"]]
+
+
+def test_the_same_question_is_answered_from_the_cache_as_a_query_of_its_own(home: Home) -> None:
+    first, second = home.ask("3"), home.ask(" 3 ")
+    assert (first["cached"], second["cached"]) == (None, "results")
+    assert second["results"] == first["results"] and second["query_id"] != first["query_id"]
+    assert home.ask("3", k=4)["cached"] is None
+    assert home.service.stats()["caches"]["results"] == (1, 2)
+
+
+def test_no_answer_crosses_rights(home: Home) -> None:
+    eu, us = home.ask("3", EU), home.ask("3", US)
+    assert {*ids(eu)} == {item_id(number) for number in range(6)} and us["cached"] is None
+    assert {*ids(us)} == {item_id(number) for number in range(6, 10)}
+    again = home.ask("3", Caller(user="eve", region="EU"))
+    assert again["cached"] == "results" and ids(again) == ids(eu), "the same rights see the same"
+    assert home.ask("3", Caller())["results"] == []
+
+
+def test_neither_a_release_nor_an_erasure_is_answered_by_what_was_before(home: Home) -> None:
+    before = home.ask("3", k=20)
+    toy.erase(home.store, item_id(3))
+    after = home.ask("3", k=20)
+    assert after["cached"] is None and item_id(3) not in ids(after)
+    fill(home.store, [11], region="eu")
+    publish(home.store, CHOICES, home.settings)
+    fresh = home.ask("3", k=20)
+    assert fresh["cached"] is None and item_id(11) in ids(fresh)
+    # As a purge leaves it: the item is named no more, and nothing is hidden by its id.
+    home.store.ledger.replace("event = 'erased'", [])
+    purged = home.ask("3", k=20)
+    assert purged["cached"] is None and before["query_id"] != purged["query_id"]
+
+
+class Counting(toy.Toy):
+    """An encoder to which words of one length mean the same."""
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        return np.stack([toy.vector(len(text)) for text in texts])
+
+
+def test_a_question_that_means_the_same_is_answered_alike_where_that_is_wanted(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory, "image_encoder", Counting)
+    assert [home.ask(word)["cached"] for word in ("four", "vier")] == [None, None]
+    alike = Home(home.settings.model_copy(update={"semantic_cache": True}))
+    first, second = alike.ask("four"), alike.ask("vier")
+    assert second["cached"] == "semantic" and second["results"] == first["results"]
+    assert alike.ask("seven")["cached"] is None
+    assert alike.ask("vier", EU)["cached"] is None, "other rights, other answers"
+    alike.close()
+
+
+def test_a_query_is_explained_and_replayed_by_its_id(home: Home) -> None:
+    answer = home.ask("3", EU, k=4)
+    for query_id in (answer["query_id"], home.ask("3", EU, k=4)["query_id"]):
+        told = home.run(home.service.explain(query_id, EU))
+        assert [each["channels"] for each in told["results"]] == [
+            each["channels"] for each in answer["results"]
+        ]
+        assert told["adds_up"] and told["candidates"][0]["similarity"].keys() >= {"visual"}
+        again = home.run(home.service.replay(query_id, EU))
+        assert again["same_ids"] and again["max_difference"] < 1e-6 and again["same_release"]
+        assert home.run(home.service.explain(query_id, US)) is None, "another's is a missing one"
+        assert home.run(home.service.replay(query_id, US)) is None
+    assert home.run(home.service.explain("0" * 32, EU)) is None
+
+
+def test_a_query_is_replayed_on_the_release_that_answered(home: Home) -> None:
+    answer = home.ask("3", EU, k=4)
+    fill(home.store, [11], region="eu")
+    publish(home.store, CHOICES, home.settings)
+    assert home.ask("3", EU, k=4)["release"] == "r000002"
+    again = home.run(home.service.replay(answer["query_id"], EU))
+    assert again["release"] == "r000001" and again["same_ids"] and again["max_difference"] < 1e-6
+
+
+def test_what_is_hidden_by_now_is_neither_explained_nor_replayed(home: Home) -> None:
+    answer = home.ask("3", k=3)
+    gone = ids(answer)[0]
+    toy.erase(home.store, gone)
+    told = home.run(home.service.explain(answer["query_id"]))
+    assert told["hidden"] == 1 and gone not in str(told)
+    assert home.run(home.service.replay(answer["query_id"]))["missing"] >= 1
+
+
+def test_only_what_was_shown_can_be_judged_and_by_whom(home: Home) -> None:
+    answer = home.ask("3", EU, k=2)
+    home.run(home.service.feedback(answer["query_id"], ids(answer)[0], "click", EU))
+    with pytest.raises(BadInput, match="not in that answer"):
+        home.run(home.service.feedback(answer["query_id"], item_id(9), "click", EU))
+    with pytest.raises(BadInput, match="no such query"):
+        home.run(home.service.feedback(answer["query_id"], ids(answer)[0], "click", US))
+
+
+def test_no_name_is_written_down(home: Home) -> None:
+    home.ask("3", EU)
+    home.close()
+    delta = Path(home.store.root) / "delta" / "queries"
+    files = [each.read_bytes() for each in delta.rglob("*") if each.is_file()]
+    assert files and not any(b"ana" in each and b"banana" not in each for each in files)
+    [row] = home.store.queries.rows(["user"])
+    assert row["user"] == home.service.pseudonym("ana")

@@ -1,0 +1,85 @@
+"""Several processes over one home: they agree, count together, and end in order."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import toy
+
+from pipelines.releases.publish import publish
+from pipelines.settings import Settings
+from pipelines.store import Store
+
+WORKERS = 2
+COMMAND = [str(Path(sys.executable).with_name("mediadex")), "serve"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """A home without any model: words find what they say."""
+    settings = Settings(home=tmp_path)
+    store = Store(settings.root)
+    toy.fill(store, range(5), title="here")
+    publish(store, {}, settings)
+    return settings
+
+
+@pytest.fixture
+def server(home: Settings) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--workers", str(WORKERS), "--home", str(home.home)]
+    env = os.environ | {"MEDIADEX_MIRROR_BYTES": "0"}
+    server = subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True, env=env)
+    yield f"http://127.0.0.1:{port}", server
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.slow
+def test_workers_agree_and_count_together(server: tuple[str, subprocess.Popen[str]]) -> None:
+    url, process = server
+    ends = time.monotonic() + 120
+    while True:
+        assert process.poll() is None and time.monotonic() < ends
+        try:
+            if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
+                break
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    answers = []
+    for _ in range(40):  # each by a connection of its own, which any worker may take
+        answers.append(httpx.get(f"{url}/v1/search", params={"text": "worditem"}, timeout=60))
+        assert answers[-1].status_code == 200
+    results = {
+        json.dumps([(each["item_id"], each["score"]) for each in answer.json()["results"]])
+        for answer in answers
+    }
+    assert len(results) == 1
+    counted = re.search(
+        r'http_requests_total\{method="GET",route="/search",status="200"\} (\d+)',
+        httpx.get(f"{url}/metrics", timeout=60).text,
+    )
+    assert counted and int(counted[1]) == len(answers)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    lines = [json.loads(line) for line in process.stderr or () if line.startswith("{")]
+    asked = [line for line in lines if line.get("route") == "/search"]
+    assert len(asked) == len(answers) and "worditem" not in json.dumps(lines)
+
+
+def test_a_home_without_tokens_is_not_served_to_others(tmp_path: Path) -> None:
+    command = [*COMMAND, "--host", "0.0.0.0", "--home", str(tmp_path)]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "mediadex tokens add" in refused.stderr and "--open" in refused.stderr

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.terminal import AsJson, Home, open_home, print_json, say, settings_of, table
+from cli.terminal import AsJson, Home, open_home, print_json, say, settings_of
 
 
 def search(

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     semantic_cache: bool = Field(
         False, description="Whether a query may be answered as one that meant nearly the same was."
     )
+    refuse_nonsense: bool = Field(
+        True, description="Whether what nothing comes close to is answered with the reason alone."
+    )
     recency: float = Field(0.0, ge=0, description="Weight of how new an item is in its score.")
     reranker: Literal["none", "lexical", "cross_encoder"] = Field(
         "none", description="What orders the best results anew."

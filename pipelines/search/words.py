@@ -2,12 +2,12 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
-from pipelines.search.stemming import stem
+from pipelines.privacy.masks import MASK
 
 _WORD = re.compile(r"[^\W_]+")
-_MASK = re.compile(r"<[A-Z][A-Z_]*>")
 _SHORT = 40  # bytes; the index leaves out words of as many
 
 _LEFT_OUT = """
@@ -24,7 +24,7 @@ _STOP_WORDS = frozenset(_LEFT_OUT.split())
 
 def literal(text: str | None) -> str | None:
     """Return what BM25 should be asked with: the text without masks such as `<PERSON>`."""
-    return " ".join(_MASK.sub(" ", text or "").split()) or None
+    return " ".join(MASK.sub(" ", text or "").split()) or None
 
 
 def matched(query_text: str, passage: str) -> list[str]:
@@ -47,7 +47,7 @@ def terms(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(_MASK.sub(" ", text))
+    return _WORD.findall(MASK.sub(" ", text))
 
 
 @lru_cache(maxsize=16384)
@@ -55,8 +55,15 @@ def _term(word: str) -> str | None:
     """Return the term of a word, `None` for one that the index leaves out."""
     if len(word.encode()) >= _SHORT:
         return None
-    stemmed = stem(word.lower())
+    stemmed = _stemmer().stemWord(word.lower())
     return None if stemmed in _STOP_WORDS else _folded(stemmed)
+
+
+@cache
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
 
 
 def _folded(word: str) -> str:

@@ -10,6 +10,7 @@ from pipelines.attributes import read_attributes
 from pipelines.channels import PASSAGE_SOURCES, Channel
 from pipelines.models.batching import encode_in_batches, ensure_width
 from pipelines.models.protocols import ChannelEncoder
+from pipelines.privacy.masks import MASK
 from pipelines.settings import Settings
 from pipelines.steps import inputs
 from pipelines.steps.inputs import Inputs, Texts, inputs_of_channel
@@ -18,6 +19,8 @@ from pipelines.store import Store
 from pipelines.tables.facts import narrowed, quoted
 from pipelines.tables.vectors import SearchTable
 from pipelines.versions import step_version
+
+_NO_WORD = "█"  # the full-text index has no word for it
 
 
 class _SearchStep:
@@ -166,8 +169,8 @@ class PassageStep(_SearchStep):
         return self.inputs.wanted(self.store, self.version, batches)
 
     def load(self, work: Input) -> Any:
-        """Return the text."""
-        return work.payload[0]["text"]
+        """Return the text; what stands for something private is no word to be found by."""
+        return MASK.sub(_NO_WORD, work.payload[0]["text"])
 
     def compute(self, group: Sequence[Input], loaded: Sequence[str]) -> Sequence[str]:
         """Pass the texts on: there is no model here."""

@@ -167,6 +167,6 @@ const waiting = () => el("p", { class: "quiet" }, "Looking it up…");
 
 function replayed({ same_ids: same, max_difference: difference }) {
   if (!same) return "Other results now: what it may show has changed since.";
-  if (!difference) return "The same results, the same scores.";
+  if (difference < 1e-9) return "The same results, the same scores.";
   return `The same results; scores differ by at most ${difference.toExponential(1)}.`;
 }

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
+from pipelines.search.words import literal
+
 AUTO = "auto"
 
 Plan = Literal["parallel", "filter_then_vector", "ann_then_bm25"]
@@ -86,7 +88,7 @@ class Query:
     def literal(self) -> str | None:
         """What BM25 is asked with: words that a person wrote or said, never a model's caption."""
         guess = self.guess.text if self.guess and self.guess.source != "caption" else None
-        return self.typed or guess
+        return literal(self.typed or guess)
 
     @property
     def pictures(self) -> tuple[Image.Image, ...]:

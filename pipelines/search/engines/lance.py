@@ -163,4 +163,3 @@ async def _of_items(
         best.update(best_rows(found, values(found)))
         if len(best) >= items or len(found) < limit:
             return best
-        best.widened = True

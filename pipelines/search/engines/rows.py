@@ -10,7 +10,10 @@ from pipelines.search.engines.protocol import Found, Hit
 
 
 class Rows:
-    """Rows by number; `table` has the columns `PLACE`, maybe more, and LanceDB's `_rowid`."""
+    """Rows by number; `table` has the columns `PLACE`, maybe more, and LanceDB's `_rowid`.
+
+    `nbytes` is what is held, in bytes.
+    """
 
     def __init__(self, table: pa.Table):
         table = table.sort_by("_rowid").combine_chunks()
@@ -25,16 +28,12 @@ class Rows:
         self._items = items.indices.to_numpy()
         self._by_item = np.argsort(self._items, kind="stable")
         self._starts = np.searchsorted(self._items, range(len(self._ids) + 1), sorter=self._by_item)
+        arrays = (self.row_ids, self._items, self._by_item, self._starts)
+        ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
+        self.nbytes = self._place.nbytes + ids + sum(array.nbytes for array in arrays)
 
     def __len__(self) -> int:
         return len(self._items)
-
-    @property
-    def nbytes(self) -> int:
-        """What is held, in bytes."""
-        arrays = (self.row_ids, self._items, self._by_item, self._starts)
-        ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
-        return self._place.nbytes + ids + sum(array.nbytes for array in arrays)
 
     def at(self, row_ids: np.ndarray) -> np.ndarray:
         """Return the numbers of rows by their ids in LanceDB."""

@@ -35,19 +35,39 @@ class Example(Protocol):
     """What is read of a labelled query that was asked; as in `measuring.evaluation.Judged`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it asks."""
+        ...
+
     @property
-    def profile(self) -> str: ...
+    def profile(self) -> str:
+        """The profile by which it was answered."""
+        ...
+
     @property
-    def relevant(self) -> Mapping[str, float]: ...
+    def relevant(self) -> Mapping[str, float]:
+        """The grades of items."""
+        ...
+
     @property
-    def raw(self) -> Mapping[str, Mapping[str, float]]: ...
+    def raw(self) -> Mapping[str, Mapping[str, float]]:
+        """Similarities by channel and item, BM25's as `calibration.matched`."""
+        ...
+
     @property
-    def evidence(self) -> Mapping[str, Mapping[str, float]]: ...
+    def evidence(self) -> Mapping[str, Mapping[str, float]]:
+        """Values on the fixed scales by item and channel."""
+        ...
+
     @property
-    def mediums(self) -> Mapping[str, str]: ...
+    def mediums(self) -> Mapping[str, str]:
+        """What each channel was asked with."""
+        ...
+
     @property
-    def trust(self) -> Mapping[str, float]: ...
+    def trust(self) -> Mapping[str, float]:
+        """What the query makes of each channel's weight, as a factor."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,7 @@ def learn(examples: Sequence[Example]) -> Lesson:
     choices = [_weighed(seen, {}), _weighed(seen, curves)]
     best = max(choices, key=lambda choice: _score(seen, choice)["ndcg@10"])
     default = Learned(weights=weights(), platt={})
-    scores = [
+    scores: list[dict[str, Any]] = [
         {"half": half, "choice": name, "queries": len(group), **_score(group, choice)}
         for half, group in (("learned from", seen), ("held out", other))
         for name, choice in (("defaults", default), ("learned", best))

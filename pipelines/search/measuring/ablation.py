@@ -72,7 +72,7 @@ def costs(store: Store, release: Manifest) -> list[dict[str, Any]]:
     made |= {BM25: PassageStep.name} if release.passages else {}
     needs = {name: {step, *upstream(step)} for name, step in made.items()}
     total = sum(spent.values())
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, steps in needs.items():
         others = set[str]().union(*(needs[other] for other in needs if other != name))
         seconds = sum(spent.get(step, 0.0) for step in steps - others)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.channels import CHANNELS
 from pipelines.errors import BadInput
 from pipelines.releases.manifest import Manifest
 from pipelines.search.asked.media import Kind, Upload
@@ -197,8 +198,7 @@ def report(release: Manifest, judged: Sequence[Judged]) -> dict[str, Any]:
         "queries": len(judged),
         "fused": fused_metrics(judged),
         "channels": {
-            name: mean_metrics(rows)
-            for name, rows in sorted(alone.items(), key=lambda entry: entry[0] == BM25)
+            name: mean_metrics(alone[name]) for name in (*CHANNELS, BM25) if name in alone
         },
     }
 

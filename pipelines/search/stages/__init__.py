@@ -7,6 +7,7 @@ from pipelines.search.stages.expand import Expand
 from pipelines.search.stages.explain import Explain
 from pipelines.search.stages.fuse import Fuse
 from pipelines.search.stages.govern import Govern
+from pipelines.search.stages.judge import Judge
 from pipelines.search.stages.modality import DetectModality
 from pipelines.search.stages.normalise import Normalise
 from pipelines.search.stages.rerank import Rerank
@@ -20,6 +21,7 @@ _FINDING: tuple[Stage, ...] = (Search(), Union(), Fuse())
 ANSWERING: tuple[Stage, ...] = (
     *_FINDING,
     Reword((Encode(), *_FINDING)),
+    Judge(),
     Rerank(),
     Diversify(),
     Govern(),

@@ -3,12 +3,15 @@
 import asyncio
 from dataclasses import replace
 
+from pipelines.channels import CHANNELS
 from pipelines.errors import BadInput
 from pipelines.search.asked.encoding import ChannelEncoders, Encoded, Probe
 from pipelines.search.asked.query import Query
 from pipelines.search.fusion.one_vector import mean_vector
 from pipelines.search.fusion.profiles import BM25, PROFILES
 from pipelines.search.retrieval import Retrieval
+
+_ONE = ("text", "image")  # the vector of a clip is twice as wide
 
 
 class Encode:
@@ -41,8 +44,13 @@ def _as_one(encoders: ChannelEncoders, query: Query) -> Encoded:
 
     Raises BadInput where their models do not share a space.
     """
-    words = encoders.encode(replace(query, image=None, clip=(), sound=None))
-    shown = encoders.encode(replace(query, text=None, guess=None, sound=None))
+    asked = tuple(
+        name for name, each in CHANNELS.items() if each.encoder in _ONE and query.asks(name)
+    )
+    if not asked:
+        raise BadInput("one vector is asked for in channels of texts and pictures; name one")
+    words = encoders.encode(replace(query, channels=asked, image=None, clip=(), sound=None))
+    shown = encoders.encode(replace(query, channels=asked, text=None, guess=None, sound=None))
     parts = {
         (encoders.spec(name), probe.medium): probe.vector
         for encoded in (words, shown)
@@ -52,4 +60,5 @@ def _as_one(encoders: ChannelEncoders, query: Query) -> Encoded:
     probes = {
         name: Probe(vector, probe.medium) for name, probe in (words.probes | shown.probes).items()
     }
-    return Encoded(probes, [*words.degraded, *shown.degraded], words.ms | shown.ms)
+    degraded = list(dict.fromkeys([*words.degraded, *shown.degraded]))
+    return Encoded(probes, degraded, words.ms | shown.ms)

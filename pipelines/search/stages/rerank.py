@@ -37,4 +37,5 @@ class Rerank:
         except ModelUnavailable as error:
             asked.encoded.degraded.append(Degraded("input", "reranker", reason_of(error)))
             return
-        asked.ranked = [*rerank(best, scores, _SHARE), *asked.ranked[depth:]]
+        # The others' scores do not compare with these any more.
+        asked.ranked = rerank(best, scores, _SHARE)

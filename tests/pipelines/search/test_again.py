@@ -56,7 +56,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setattr(ModelSuite, "detector", lambda suite: detector())
     monkeypatch.setattr(following, "_POLL_S", 0.0)
     monkeypatch.setattr(following, "_IDLE_S", 0.0)
-    home = Home(Settings(home=tmp_path))
+    home = Home(Settings(home=tmp_path, refuse_nonsense=False))
     fill(home.store, range(6), region="eu")
     fill(home.store, range(6, 10), region="us")
     publish(home.store, CHOICES, home.settings)

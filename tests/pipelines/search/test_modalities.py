@@ -34,7 +34,9 @@ NUMBERS = range(1, 5)
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with four items of each kind, each of one number in all of its channels."""
-    settings = Settings(home=tmp_path_factory.mktemp("modalities"), index_rows=300)
+    settings = Settings(
+        home=tmp_path_factory.mktemp("modalities"), index_rows=300, refuse_nonsense=False
+    )
     store = Store(settings.root)
     for kind, channels in CHANNELS_OF.items():
         toy.put_all(store, kind, NUMBERS, *channels)
@@ -195,7 +197,7 @@ def test_an_absent_model_is_not_looked_for_by_every_query(
 
 
 def test_a_long_film_leaves_room_for_other_items(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
+    settings = Settings(home=tmp_path, refuse_nonsense=False)
     store = Store(settings.root)
     toy.put_all(store, "image", range(1, 8), "visual")
     store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])

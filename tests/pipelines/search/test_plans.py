@@ -28,7 +28,9 @@ RARE = range(7, 600, 100)  # 1 % of them
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with 600 items in an indexed channel; a few are rare, and a few belong to others."""
-    settings = Settings(home=tmp_path_factory.mktemp("plans"), index_rows=300)
+    settings = Settings(
+        home=tmp_path_factory.mktemp("plans"), index_rows=300, refuse_nonsense=False
+    )
     store = Store(settings.root)
     fill(store, [n for n in NUMBERS if n not in RARE], region="eu")
     fill(store, RARE, region="eu", domain="rare")
@@ -51,7 +53,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_selective_filter_still_fills_the_answer(settings: Settings, plan: Plan) -> None:
-    answer = ask(settings, Query("3", k=len(RARE), where="domain = 'rare'", plan=plan))
+    answer = ask(settings, Query("7", k=len(RARE), where="domain = 'rare'", plan=plan))
     assert sorted(ids(answer)) == [item_id(number) for number in RARE]
     assert answer["plan"] == plan
     assert all(
@@ -85,11 +87,13 @@ def test_words_choose_and_vectors_order(settings: Settings, tmp_path: Path) -> N
             for index, row in enumerate(sorted(passages, key=lambda row: row["key"]))
         ]
     )
-    publish(store, CHOICES, Settings(home=tmp_path))
+    publish(store, CHOICES, Settings(home=tmp_path, refuse_nonsense=False))
     query = Query("5", k=3, plan="filter_then_vector")
-    answer = ask(Settings(home=tmp_path), query)
+    answer = ask(Settings(home=tmp_path, refuse_nonsense=False), query)
     assert not answer["widened"] and set(ids(answer)) < {item_id(number) for number in range(4)}
-    assert ids(ask(Settings(home=tmp_path), Query("5", k=3)))[0] == item_id(5)
+    assert ids(ask(Settings(home=tmp_path, refuse_nonsense=False), Query("5", k=3)))[0] == item_id(
+        5
+    )
 
 
 def test_plans_and_channels_that_do_not_exist_are_refused(settings: Settings) -> None:
@@ -127,8 +131,8 @@ def test_what_is_erased_while_a_query_runs_is_not_shown(
 ) -> None:
     store = Store(str(tmp_path))
     fill(store, range(5))
-    publish(store, CHOICES, Settings(home=tmp_path))
-    service = SearchService(store, Settings(home=tmp_path))
+    publish(store, CHOICES, Settings(home=tmp_path, refuse_nonsense=False))
+    service = SearchService(store, Settings(home=tmp_path, refuse_nonsense=False))
     from pipelines.search.stages.fuse import Fuse
 
     fuse = Fuse.run
@@ -156,7 +160,7 @@ def test_like_an_item_leaves_it_out_and_a_foreign_one_is_no_item(settings: Setti
 
 
 def test_live_values_change_without_an_index(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
+    settings = Settings(home=tmp_path, refuse_nonsense=False)
     store = Store(settings.root)
     fill(store, range(3))
     publish(store, CHOICES, settings)
@@ -181,7 +185,7 @@ def test_live_values_change_without_an_index(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Texts, pictures and films of some numbers."""
-    settings = Settings(home=tmp_path_factory.mktemp("kinds"))
+    settings = Settings(home=tmp_path_factory.mktemp("kinds"), refuse_nonsense=False)
     store = Store(settings.root)
     toy.put_all(store, "text", range(1, 6), "ocr")
     toy.put_all(store, "image", range(3, 8), "visual", "ocr")
@@ -218,3 +222,10 @@ def test_a_hop_that_finds_nothing_like_enough_is_skipped(kinds: Settings) -> Non
     assert trace[0]["best"] < 0.9
     found, trace = journey(kinds, "99", Hop("text", 0.99), Hop("video", 0.99))
     assert found == [] and np.all([step["passed"] == 0 for step in trace])
+
+
+def test_nonsense_gets_the_reason_alone(settings: Settings) -> None:
+    strict = settings.model_copy(update={"refuse_nonsense": True})
+    answer = ask(strict, Query("100000"))
+    assert answer["results"] == [] and answer["no_match"]
+    assert ask(strict, Query("9"))["results"] and ask(settings, Query("100000"))["results"]

@@ -23,7 +23,7 @@ from pipelines.store import Store
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, index_rows=300)
+    return Settings(home=tmp_path, index_rows=300, refuse_nonsense=False)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pipelines.search.asked.encoding import Encoded
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
 from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine, Found
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.scores import Scored
 from pipelines.settings import Settings
 
@@ -62,7 +63,8 @@ class Retrieval:
     hits: dict[str, Found] = field(default_factory=dict)
     widened: bool = False
     profile: str = ""
-    evidence: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    similarities: Evidence = field(default_factory=Evidence.nothing)
+    evidence: Evidence = field(default_factory=Evidence.nothing)
     weights: Mapping[str, float] = field(default_factory=dict)
     ranked: Sequence[Scored] = ()
     reworded: str | None = None

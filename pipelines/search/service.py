@@ -18,6 +18,7 @@ from pipelines.search.caches import Cache, MemoryCache, RedisCache, SemanticCach
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.mirror import Mirror
 from pipelines.search.following import Following, View
+from pipelines.search.fusion.scores import ids_of
 from pipelines.search.hops import HOPS, Hop, travel
 from pipelines.search.journal.explaining import explanation
 from pipelines.search.journal.feedback import Feedback, Kind
@@ -238,7 +239,7 @@ class SearchService:
         document = as_document(answer, new_id())
         if self._journal is not None:
             self._journal.add(recorded(answer, document, self._named(caller), like))
-        return document, [entry.item_id for entry in answer.ranked]
+        return document, ids_of(answer.ranked)
 
     def _again(self, known: bytes, query: Query, caller: Caller | None, level: str) -> Answered:
         """Answer with what was answered before, as a query of its own."""

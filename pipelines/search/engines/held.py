@@ -78,10 +78,9 @@ class HeldChannel(Held[Selection]):
         best, unit = Found(), _unit(vector)
         while unit is not None and selection.rows:
             wanted = min(rows, selection.rows)
-            best.update(self._rows.best(*self._vectors.search(unit, selection, wanted)))
+            best.add(self._rows.best(*self._vectors.search(unit, selection, wanted)))
             if len(best) >= items or wanted == selection.rows:
                 break
-            best.widened = True
             selection = self.without(selection, best)
         return best
 

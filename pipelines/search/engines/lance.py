@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.ledger import hidden_by
 from pipelines.releases.manifest import Manifest
-from pipelines.search.engines.protocol import PLACE, Allowed, Found, Hit
+from pipelines.search.engines.protocol import PLACE, Allowed, Found
 from pipelines.search.fusion.profiles import BM25
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
@@ -137,12 +137,12 @@ def both(*conditions: str | None) -> str | None:
 
 def best_rows(found: Any, values: np.ndarray) -> Found:
     """Return the best row of each item in an Arrow table with the columns `PLACE`."""
-    best = Found()
     ids = found["item_id"].to_pylist()
-    for position, (item_id, value) in enumerate(zip(ids, values.tolist(), strict=True)):
-        if item_id not in best or value > best[item_id].value:
-            best[item_id] = Hit(value, found, position)
-    return best
+    best: dict[str, int] = {}
+    for position in np.argsort(-values, kind="stable").tolist():
+        best.setdefault(ids[position], position)
+    positions = np.fromiter(best.values(), np.int64, len(best))
+    return Found(best.keys(), values[positions], found, positions)
 
 
 def _cosine(found: Any) -> np.ndarray:
@@ -160,6 +160,6 @@ async def _of_items(
     best = Found()
     while True:
         found = await ask(both(where, hidden_by(best)))
-        best.update(best_rows(found, values(found)))
+        best.add(best_rows(found, values(found)))
         if len(best) >= items or len(found) < limit:
             return best

@@ -1,6 +1,6 @@
 """What finds rows: the same questions, whether tables on disk or memory answer them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -38,13 +38,66 @@ class Hit(NamedTuple):
         return self.found.slice(self.position, 1).to_pylist()[0]
 
 
-class Found(dict[str, Hit]):
+class Found(Mapping[str, Hit]):
     """The best row of each item, by item id.
 
-    `widened` tells that the first look found too few items, so that it was searched further.
+    Kept in columns, since a query looks at thousands: `ids`, and `scores` (n,) float64, in the same
+    order. `widened` tells that the first look found too few items, so that it was searched further.
     """
 
     widened = False
+
+    def __init__(
+        self,
+        ids: Iterable[str] = (),
+        scores: np.ndarray | Sequence[float] = (),
+        table: Any = None,
+        positions: np.ndarray | None = None,
+    ):
+        self.ids = list(ids)
+        self.scores = np.asarray(scores, np.float64)
+        self._parts = [(0, table, positions)]
+        self._places: dict[str, int] | None = None
+
+    def add(self, other: "Found") -> None:
+        """Take in what is not there yet."""
+        new = [place for place, item_id in enumerate(other.ids) if item_id not in self]
+        if not new:
+            return
+        start, kept = len(self.ids), np.array(new)
+        for first, table, positions in other._parts:
+            inside = kept[(kept >= first) & (kept < first + other._size_from(first))]
+            if len(inside):
+                taken = positions[inside - first] if positions is not None else None
+                self._parts.append((start, table, taken))
+                start += len(inside)
+        self.ids += [other.ids[place] for place in new]
+        self.scores = np.concatenate([self.scores, other.scores[kept]])
+        self._places = None
+
+    def _size_from(self, first: int) -> int:
+        starts = [start for start, _, _ in self._parts if start > first]
+        return min(starts, default=len(self.ids)) - first
+
+    def _index(self) -> dict[str, int]:
+        if self._places is None:
+            self._places = {item_id: place for place, item_id in enumerate(self.ids)}
+        return self._places
+
+    def __getitem__(self, item_id: str) -> Hit:
+        place = self._index()[item_id]
+        start, table, positions = next(part for part in reversed(self._parts) if part[0] <= place)
+        position = int(positions[place - start]) if positions is not None else place - start
+        return Hit(float(self.scores[place]), table, position)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._index()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 Hits = Mapping[str, Found]

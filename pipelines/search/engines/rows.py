@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 import pyarrow as pa
 
-from pipelines.search.engines.protocol import Found, Hit
+from pipelines.search.engines.protocol import Found
 
 
 class Rows:
@@ -48,9 +48,7 @@ class Rows:
 
     def best(self, values: np.ndarray, rows: np.ndarray) -> Found:
         """Return each item's first row, of rows by number with their values, best first."""
-        best, ids, place = Found(), self._ids, self._place
-        items = self._items[rows].tolist()
-        for item, value, row in zip(items, values.tolist(), rows.tolist(), strict=True):
-            if (item_id := ids[item]) not in best:
-                best[item_id] = Hit(value, place, row)
-        return best
+        items = self._items[rows]
+        first = np.sort(np.unique(items, return_index=True)[1])
+        ids = [self._ids[item] for item in items[first].tolist()]
+        return Found(ids, values[first], self._place, rows[first])

@@ -53,10 +53,9 @@ class HeldPassages(Held[np.ndarray]):
             if len(left) > rows:
                 found = left[np.argpartition(-scores[left], rows - 1)[:rows]]
             found = found[np.argsort(-scores[found], kind="stable")]
-            best.update(self._rows.best(scores[found], found))
+            best.add(self._rows.best(scores[found], found))
             if len(best) >= items or len(found) == len(left):
                 return best
-            best.widened = True
             left = np.setdiff1d(left, self._rows.of(best), assume_unique=True)
 
     def _selection(self, selected: np.ndarray) -> np.ndarray:

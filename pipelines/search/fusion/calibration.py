@@ -10,6 +10,7 @@ queries. A release that learned from its own queries has Platt's curves instead.
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,31 +27,33 @@ _BM25_SHARE = 3.0
 _BM25_POWER = 2.0
 _STEPS = 100
 _ENOUGH = 1e-5
+Value = TypeVar("Value", float, np.ndarray)
+
 _LARGE = 500.0  # an exponent whose power a float still holds
 
 
-def similarity(cosine: float, spec: str, medium: str = "text") -> float:
-    """Calibrate a cosine similarity of the encoder chosen by `spec`: 0..1.
+def similarity(cosine: Value, spec: str, medium: str = "text") -> Value:
+    """Calibrate cosine similarities of the encoder chosen by `spec`: 0..1.
 
     `medium` is what it was asked with: text, pictures or sound.
     """
     usual = _SOUND if medium == "sound" else _COSINE
     low, high = _COSINES.get((spec.partition(":")[0], medium), usual)
-    return min(max((cosine - low) / (high - low), 0.0), 1.0) ** _POWER
+    return np.clip((cosine - low) / (high - low), 0.0, 1.0) ** _POWER
 
 
-def bm25(score: float, words: int, passages: int) -> float:
-    """Calibrate a BM25 score: 0..1, about the share of the query's words that were matched."""
-    return min(matched(score, words, passages), 1.0) ** _BM25_POWER
+def bm25(score: Value, words: int, passages: int) -> Value:
+    """Calibrate BM25 scores: 0..1, about the share of the query's words that were matched."""
+    return np.clip(matched(score, words, passages), 0.0, 1.0) ** _BM25_POWER
 
 
-def matched(score: float, words: int, passages: int) -> float:
-    """Return a BM25 score over what a query of so many words attains: about 0..1.
+def matched(score: Value, words: int, passages: int) -> Value:
+    """Return BM25 scores over what a query of so many words attains: about 0..1.
 
     One match among many words says little, and a rare word weighs about log(passages) in BM25.
     """
     attainable = max(words, 1) * math.log(1 + passages) / _BM25_SHARE
-    return score / attainable if attainable else 0.0
+    return score / attainable if attainable else 0.0 * score
 
 
 def scale_of(channel: str, medium: str) -> str:

@@ -25,7 +25,7 @@ FEWEST = 20
 
 _FACTORS = (0.0, 0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
 _ROUNDS = 5
-_BETTER = 1e-4
+_BETTER = 1e-3  # in nDCG@10, for each step
 _TINY = 1e-12
 _DEPTH = 10
 _DISCOUNTS = 1 / np.log2(np.arange(2, _DEPTH + 2))

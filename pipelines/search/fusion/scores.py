@@ -1,17 +1,18 @@
 """From one similarity a channel to one score an item: a sum that says where it comes from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
+import numpy as np
+
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25, DEFAULT, PROFILES, Profile, Rule
 
 RECENCY = "recency"
 
 _RANKS_BELOW = 60  # k of reciprocal rank fusion, as published
 _DECAY = 0.03  # a day
-
-Evidence = Mapping[str, Mapping[str, float]]
-Parts = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,54 @@ class Scored:
         return cls(item_id, sum(parts.values()), parts)
 
 
+class Ranking(Sequence[Scored]):
+    """Items in the order of their scores; each is spelled out when it is looked at.
+
+    `ids` and `scores` (n,) are in that order.
+    """
+
+    def __init__(self, ids: Sequence[str], names: Sequence[str], parts: np.ndarray):
+        scores = np.nansum(parts, axis=1)
+        order = np.lexsort((np.array(ids, np.str_), -scores))
+        self.ids = [ids[place] for place in order.tolist()]
+        self.scores = scores[order]
+        self._names = names
+        self._parts = parts[order]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> Scored: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Scored]: ...
+    def __getitem__(self, place: int | slice) -> Scored | list[Scored]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        named = zip(self._names, self._parts[place].tolist(), strict=True)
+        return Scored.of(self.ids[place], {name: part for name, part in named if part == part})
+
+
+def ids_of(ranked: Sequence[Scored]) -> list[str]:
+    """Return the items of a ranking in their order."""
+    return ranked.ids if isinstance(ranked, Ranking) else [entry.item_id for entry in ranked]
+
+
+def scores_of(ranked: Sequence[Scored]) -> list[float]:
+    """Return the scores of a ranking in its order."""
+    if isinstance(ranked, Ranking):
+        return ranked.scores.tolist()
+    return [entry.score for entry in ranked]
+
+
 def fuse(
-    evidence: Evidence,
+    evidence: Mapping[str, Mapping[str, float]],
     shares: Mapping[str, float],
     profile: Profile = PROFILES[DEFAULT],
     days: Mapping[str, float] | None = None,
     asked: str = "text",
     kinds: Mapping[str, str] | None = None,
-) -> list[Scored]:
+) -> Ranking:
     """Fuse evidence (item to channel to similarity, on the profile's scale), best first.
 
     `shares` are the profile's weights, as far as they fit the query; by the rule `mean`, an item of
@@ -47,25 +88,27 @@ def fuse(
     video) and `kinds` the kind of each item, for profiles that scale by them. Ties are broken by
     item id.
     """
-    if profile.rule == "ranks":
-        evidence = _ranks(evidence)
-    scored = []
-    for item_id, found in evidence.items():
-        parts = _RULES[profile.rule](found, shares)
-        if parts is None:
-            continue
-        if profile.modalities:
-            scale = profile.modalities.get(asked, {}).get((kinds or {}).get(item_id, ""), 1.0)
-            parts = {name: part * scale for name, part in parts.items()}
-        if profile.recency:
-            age = (days or {}).get(item_id)
-            fresh = recency(age) if age is not None else 0.0
-            parts = {**parts, RECENCY: profile.recency * fresh}
-        scored.append(Scored.of(item_id, parts))
-    return in_order(scored)
+    found = Evidence.of(evidence)
+    if not found.ids:
+        return Ranking([], [], np.zeros((0, 0)))
+    names = [*found.channels]
+    weights = np.array([shares.get(name, np.nan) for name in names])
+    parts = _RULES[profile.rule](found, weights)
+    ids = [*found.ids]
+    if profile.rule == "mean" and not (kept := ~np.isnan(parts).all(axis=1)).all():
+        ids, parts = [item_id for item_id, keep in zip(ids, kept, strict=True) if keep], parts[kept]
+    if profile.modalities:
+        scales = profile.modalities.get(asked, {})
+        parts *= np.array([[scales.get((kinds or {}).get(each, ""), 1.0)] for each in ids])
+    if profile.recency:
+        ages = [(days or {}).get(item_id) for item_id in ids]
+        fresh = [recency(age) if age is not None else 0.0 for age in ages]
+        parts = np.column_stack([parts, profile.recency * np.array(fresh)])
+        names.append(RECENCY)
+    return Ranking(ids, names, parts)
 
 
-def in_order(scored: list[Scored]) -> list[Scored]:
+def in_order(scored: Sequence[Scored]) -> list[Scored]:
     """Sort by score, best first, and by item id where scores are equal."""
     return sorted(scored, key=lambda entry: (-entry.score, entry.item_id))
 
@@ -75,50 +118,50 @@ def recency(days: float) -> float:
     return 1 / (1 + _DECAY * max(days, 0.0))
 
 
-def _mean(found: Parts, shares: Parts) -> Parts | None:
-    total = sum(shares.get(name, 0.0) for name in found)
-    if total <= 0:
-        return None
-    return {name: shares.get(name, 0.0) * value / total for name, value in found.items()}
+def _mean(found: Evidence, weights: np.ndarray) -> np.ndarray:
+    shares = np.nan_to_num(weights)
+    total = (~np.isnan(found.matrix)) @ shares
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = found.matrix * shares / total[:, None]
+    parts[total <= 0] = np.nan
+    return parts
 
 
-def _sum(found: Parts, shares: Parts) -> Parts:
-    return {name: shares[name] * value for name, value in found.items() if name in shares}
+def _sum(found: Evidence, weights: np.ndarray) -> np.ndarray:
+    return found.matrix * weights
 
 
-def _best(found: Parts, shares: Parts) -> Parts:
-    parts = _sum(found, shares)
-    dense = [name for name in parts if name != BM25]
-    best = max(dense, key=lambda name: (parts[name], name), default=None)
-    return {name: part for name, part in parts.items() if name in (best, BM25)}
+def _best(found: Evidence, weights: np.ndarray) -> np.ndarray:
+    parts = found.matrix * weights
+    dense = np.array([name != BM25 for name in found.channels])
+    # Of equal ones the last by name.
+    order = sorted(range(len(dense)), key=lambda place: found.channels[place], reverse=True)
+    shown = np.where(dense, np.nan_to_num(parts, nan=-np.inf), -np.inf)[:, order]
+    best = np.array(order)[shown.argmax(axis=1)]
+    others = dense & (np.arange(len(dense)) != best[:, None])
+    return np.where(others, np.nan, parts)
 
 
-def _reciprocal(found: Parts, shares: Parts) -> Parts:
+def _reciprocal(found: Evidence, weights: np.ndarray) -> np.ndarray:
     """Cormack, Clarke and Buettcher 2009, with a weight for each channel."""
-    return {
-        name: shares[name] / (_RANKS_BELOW + rank) for name, rank in found.items() if name in shares
-    }
+    return weights / (_RANKS_BELOW + _ranks(found))
 
 
-def _ranks(evidence: Evidence) -> Evidence:
+def _ranks(found: Evidence) -> np.ndarray:
     """Rank the items within each channel, from 1; equal similarities share the better rank.
 
     A passage without any word of the query is not ranked.
     """
-    ranks: dict[str, dict[str, float]] = {item_id: {} for item_id in evidence}
-    for name in sorted({name for found in evidence.values() for name in found}):
-        values = {item: found[name] for item, found in evidence.items() if name in found}
-        if name == BM25:
-            values = {item: value for item, value in values.items() if value > 0}
-        place, last = 0, None
-        for position, item_id in enumerate(sorted(values, key=lambda i: -values[i]), start=1):
-            if values[item_id] != last:
-                place, last = position, values[item_id]
-            ranks[item_id][name] = place
+    ranks = np.full_like(found.matrix, np.nan)
+    for column, name in enumerate(found.channels):
+        values = found.matrix[:, column]
+        ranked = np.flatnonzero(values > 0 if name == BM25 else ~np.isnan(values))
+        better = np.sort(-values[ranked])
+        ranks[ranked, column] = 1 + np.searchsorted(better, -values[ranked], side="left")
     return ranks
 
 
-_RULES: Mapping[Rule, Callable[[Parts, Parts], Parts | None]] = {
+_RULES: Mapping[Rule, Callable[[Evidence, np.ndarray], np.ndarray]] = {
     "mean": _mean,
     "sum": _sum,
     "best": _best,

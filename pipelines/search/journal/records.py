@@ -11,13 +11,12 @@ from pipelines.outcomes import now
 from pipelines.rights import OPERATE, Caller
 from pipelines.search.asked.encoding import Probe
 from pipelines.search.asked.query import Query
-from pipelines.search.engines.protocol import Hit
+from pipelines.search.fusion.scores import ids_of, scores_of
 from pipelines.search.retrieval import Retrieval
 
 MOST_CANDIDATES = 500
 """So many candidates of a query are kept, the best."""
 
-_NOTHING = Hit(np.nan, None, 0)
 _MEDIA = ("image", "sound", "clip")
 _MADE = ("guess", "degraded")
 # Of the answer document, what is kept elsewhere, or can be counted again.
@@ -94,25 +93,20 @@ def recorded(
     Its text is the one that answered, where it was asked in other words.
     """
     query = replace(asked.query, text=asked.reworded or asked.query.text)
-    ranked = asked.ranked[:MOST_CANDIDATES]
-    ids = tuple(entry.item_id for entry in ranked)
-    channels = tuple(sorted(asked.hits))
-    similarities = [[asked.hits[name].get(i, _NOTHING).value for i in ids] for name in channels]
-    found = [asked.evidence.get(i, {}) for i in ids]
-    evidence = [[each.get(name, np.nan) for each in found] for name in channels]
-    shape = (len(channels), len(ids))
+    ids = ids_of(asked.ranked)[:MOST_CANDIDATES]
+    scores = scores_of(asked.ranked)[:MOST_CANDIDATES]
     return Record(
         **_head(query, document, caller, like),
         weights=dict(asked.weights),
         probes=dict(asked.encoded.probes),
         candidates=Candidates(
-            channels,
-            ids,
-            tuple(entry.score for entry in ranked),
-            np.array(similarities, np.float32).reshape(shape),
-            np.array(evidence, np.float32).reshape(shape),
+            asked.evidence.channels,
+            tuple(ids),
+            tuple(scores),
+            asked.similarities.rows(ids).T.astype(np.float32),
+            asked.evidence.rows(ids).T.astype(np.float32),
         ),
-        confidence=ranked[0].score if ranked else None,
+        confidence=scores[0] if scores else None,
     )
 
 

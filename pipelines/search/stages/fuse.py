@@ -1,14 +1,14 @@
 """From raw similarities to one ranked list of all candidates."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from pipelines.search import catalog
-from pipelines.search.asked.encoding import Probe
 from pipelines.search.asked.query import Query
 from pipelines.search.fusion import calibration
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25, PROFILES, Profile, weights
 from pipelines.search.fusion.scores import fuse
 from pipelines.search.retrieval import Retrieval
@@ -23,15 +23,16 @@ class Fuse:
     name = "fuse"
 
     async def run(self, asked: Retrieval) -> None:
-        """Leave evidence, weights and the ranking."""
+        """Leave similarities, evidence, weights and the ranking."""
         profile = PROFILES[asked.profile]
         if not profile.recency:
             profile = replace(profile, recency=asked.settings.recency)
+        asked.similarities = _similarities(asked)
         asked.evidence = _evidence(asked, profile)
         asked.weights = _shares(asked, profile)
         days = None
         if profile.recency:
-            found = asked.evidence.keys()
+            found = asked.evidence.ids
             days = await asyncio.to_thread(catalog.ages, asked.searcher.store, found, asked.at)
         asked.ranked = fuse(
             asked.evidence,
@@ -43,28 +44,33 @@ class Fuse:
         )
 
 
-def _evidence(asked: Retrieval, profile: Profile) -> Mapping[str, Mapping[str, float]]:
-    """Return similarities by item and channel; a passage that no word is in counts as 0."""
-    evidence: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, items in asked.hits.items():
-        probe = asked.encoded.probes.get(name)
-        for item_id, hit in items.items():
-            raw = profile.scale == "raw"
-            evidence[item_id][name] = (
-                hit.value if raw else _calibrated(asked, name, hit.value, probe)
-            )
-    if BM25 in asked.hits:
-        for channels in evidence.values():
-            channels.setdefault(BM25, 0.0)
-    return evidence
+def _similarities(asked: Retrieval) -> Evidence:
+    """Return all that was found, on the scales that it was found on."""
+    ids = dict.fromkeys(item_id for found in asked.hits.values() for item_id in found.ids)
+    places = {item_id: place for place, item_id in enumerate(ids)}
+    matrix = np.full((len(ids), len(asked.hits)), np.nan)
+    for column, found in enumerate(asked.hits.values()):
+        matrix[[places[item_id] for item_id in found.ids], column] = found.scores
+    return Evidence([*ids], [*asked.hits], matrix)
 
 
-def _calibrated(asked: Retrieval, name: str, value: float, probe: Probe | None) -> float:
-    manifest = asked.searcher.manifest
+def _evidence(asked: Retrieval, profile: Profile) -> Evidence:
+    """Put similarities on the profile's scale; a passage that no word is in counts as 0."""
+    matrix = asked.similarities.matrix.copy()
+    for column, name in enumerate(asked.similarities.channels):
+        if name == BM25:
+            matrix[:, column] = np.nan_to_num(matrix[:, column])
+        if profile.scale == "calibrated":
+            matrix[:, column] = _calibrated(asked, name, matrix[:, column])
+    return asked.similarities.with_matrix(matrix)
+
+
+def _calibrated(asked: Retrieval, name: str, values: np.ndarray) -> np.ndarray:
+    manifest, probe = asked.searcher.manifest, asked.encoded.probes.get(name)
     if probe is not None:
-        return calibration.similarity(value, manifest.channels[name].spec, probe.medium)
+        return calibration.similarity(values, manifest.channels[name].spec, probe.medium)
     passages = manifest.passages.rows if manifest.passages else 0
-    return calibration.bm25(value, len((asked.query.literal or "").split()), passages)
+    return calibration.bm25(values, len((asked.query.literal or "").split()), passages)
 
 
 def _shares(asked: Retrieval, profile: Profile) -> dict[str, float]:

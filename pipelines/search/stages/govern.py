@@ -1,6 +1,7 @@
 """Last look before anything is shown: the ledger may have moved while the query ran."""
 
 import asyncio
+from itertools import islice
 
 from pipelines.search.retrieval import Retrieval
 
@@ -18,6 +19,5 @@ class Govern:
         hidden = asked.allowed.hidden
         if asked.hidden_now is not None:
             hidden |= await asyncio.to_thread(asked.hidden_now)
-        ranked = [entry for entry in asked.ranked if entry.item_id not in hidden]
-        asked.ranked = ranked
-        asked.shown = ranked[asked.query.offset : asked.wanted]
+        shown = (entry for entry in asked.ranked if entry.item_id not in hidden)
+        asked.shown = list(islice(shown, asked.query.offset, asked.wanted))

@@ -34,7 +34,8 @@ class Reword:
             with asked.part(stage.name):
                 await stage.run(other)
         if _confidence(other) >= _BETTER * _confidence(asked):
-            asked.encoded, asked.hits, asked.evidence = other.encoded, other.hits, other.evidence
+            asked.encoded, asked.hits = other.encoded, other.hits
+            asked.similarities, asked.evidence = other.similarities, other.evidence
             asked.weights, asked.ranked, asked.reworded = other.weights, other.ranked, fewer
 
 

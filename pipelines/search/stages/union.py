@@ -16,18 +16,18 @@ class Union:
     async def run(self, asked: Retrieval) -> None:
         """Add the similarities that are missing."""
         hits, channels = asked.hits, asked.searcher.manifest.channels
-        found = set[str]().union(*hits.values())
+        found = set[str]().union(*(each.ids for each in hits.values()))
         # A channel that was asked for all its rows has nothing left to add.
         cut = {
-            name: found - hits[name].keys()
+            name: missing
             for name in asked.encoded.probes
-            if channels[name].rows > asked.rows and found - hits[name].keys()
+            if channels[name].rows > asked.rows and (missing := found.difference(hits[name].ids))
         }
 
         async def complete(name: str) -> None:
             with asked.part(name):
                 vector = asked.encoded.probes[name].vector
                 more = await asked.engine.similarity(name, vector, cut[name])
-            hits[name].update(more)
+            hits[name].add(more)
 
         await asyncio.gather(*map(complete, cut))

@@ -46,7 +46,7 @@ def test_parts_sum_to_the_score_and_order_is_by_score_then_id(
         assert abs(sum(entry.channels.values()) - entry.score) < 1e-6
         assert entry.channels.keys() <= found[entry.item_id].keys() | {RECENCY}
         assert (RECENCY in entry.channels) == (profile.recency > 0)
-    assert ranked == sorted(ranked, key=lambda entry: (-entry.score, entry.item_id))
+    assert [*ranked] == sorted(ranked, key=lambda entry: (-entry.score, entry.item_id))
 
 
 @given(evidence)

@@ -26,7 +26,8 @@ from pipelines.rights import Caller
 from pipelines.search.answers import as_document
 from pipelines.search.asked.encoding import Encoded, Probe
 from pipelines.search.asked.query import Guess, Query, Sound
-from pipelines.search.engines.protocol import Found, Hit
+from pipelines.search.engines.protocol import Found
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.scores import Scored
 from pipelines.search.journal import writing
 from pipelines.search.journal.explaining import adds_up, explanation
@@ -73,7 +74,7 @@ def journal(store: Store) -> Iterator[Journal]:
 
 
 def hits(**values: float) -> Found:
-    return Found({item_id: Hit(value, None, 0) for item_id, value in values.items()})
+    return Found(values, list(values.values()))
 
 
 def retrieval(**changed: Any) -> Retrieval:
@@ -83,7 +84,8 @@ def retrieval(**changed: Any) -> Retrieval:
         "query": Query("red boat", k=2),
         "encoded": Encoded({"visual": Probe(vector, "text"), "ocr": Probe(vector, "text")}),
         "hits": {"visual": hits(a=0.31, b=0.2), "ocr": hits(b=0.44)},
-        "evidence": {"a": {"visual": 0.5}, "b": {"visual": 0.2, "ocr": 0.3}},
+        "similarities": Evidence.of({"a": {"visual": 0.31}, "b": {"visual": 0.2, "ocr": 0.44}}),
+        "evidence": Evidence.of({"a": {"visual": 0.5}, "b": {"visual": 0.2, "ocr": 0.3}}),
         "weights": {"visual": 1.0, "ocr": 1.0},
         "ranked": [Scored("a", 0.5, {"visual": 0.5}), Scored("b", 0.25, {"visual": 0.1})],
     }

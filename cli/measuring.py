@@ -60,6 +60,7 @@ def learn(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
     """Learn scales and weights of channels from labelled queries, for the next release."""
     import asyncio
 
+    from pipelines.releases.tuned import write_learned
     from pipelines.search.fusion import learning
     from pipelines.search.measuring.evaluation import judge_serving, read_queries
 
@@ -67,7 +68,7 @@ def learn(queries: Path, home: Home = None, as_json: AsJson = False) -> None:
     asking = judge_serving(store, read_queries(queries), settings, learned=False)
     _, judged = asyncio.run(asking)
     lesson = learning.learn(judged)
-    learning.keep(store, lesson)
+    write_learned(store, lesson.learned)
     if as_json:
         print_json(lesson.as_document())
         return

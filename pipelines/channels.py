@@ -45,7 +45,7 @@ CHANNELS: dict[str, Channel] = {
         Channel(
             "caption",
             "text",
-            0.04,
+            0.02,
             "What its caption says, and which sounds are heard.",
             ("captions", "sound_tags"),
             ("caption", "sound"),
@@ -53,7 +53,7 @@ CHANNELS: dict[str, Channel] = {
         Channel(
             "ocr",
             "text",
-            0.15,
+            0.30,
             "Text read in pixels or in a text file.",
             ("redacted_media", "keyframes"),
             ("ocr", "body"),
@@ -68,9 +68,9 @@ CHANNELS: dict[str, Channel] = {
             ("meta",),
         ),
         Channel(
-            "transcript", "text", 0.30, "What is said in it.", ("transcripts",), ("transcript",)
+            "transcript", "text", 0.25, "What is said in it.", ("transcripts",), ("transcript",)
         ),
-        Channel("audio", "sound", 0.20, "What it sounds like.", ("transcripts",)),
+        Channel("audio", "sound", 0.10, "What it sounds like.", ("transcripts",)),
         Channel("video", "clip", 0.20, "What its keyframes show together.", ("keyframes",)),
         Channel(
             "story", "text", 0.04, "What happens in it, in order.", ("storylines",), ("story",)

@@ -1,7 +1,6 @@
-"""What end-to-end tests share: running the real command line, real media, searching bytes."""
+"""What end-to-end tests share: running the real commands, real media, searching bytes."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from cli import app
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -24,24 +26,24 @@ def needs_media(folder: str) -> Path:
     return path
 
 
-def start(home: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
-    """Start a `mediadex` command on a home."""
-    return subprocess.Popen(
-        [MEDIADEX, *arguments, "--home", str(home)],
-        cwd=ROOT,
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def mediadex(home: Path, *arguments: str) -> Any:
+    """Run a command with `--json` in this process, which loads each model once; its document."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Commands set both for the process; what they were comes back.
+        patch.setenv("DAGSTER_HOME", "")
+        patch.setenv("MEDIADEX_HOME", "")
+        result = CliRunner().invoke(app, [*arguments, "--home", str(home), "--json"])
+    if result.exception:
+        raise result.exception
+    return json.loads(result.stdout)
 
 
-def mediadex(home: Path, *arguments: str, **env: str) -> Any:
-    """Run a command with `--json` and return its document."""
-    process = start(home, *arguments, "--json", **env)
-    out, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
-    return json.loads(out)
+def mediadex_alone(home: Path, *arguments: str) -> Any:
+    """Run a command with `--json` as a user does, in a process of its own; its document."""
+    command = [MEDIADEX, *arguments, "--home", str(home), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def bytes_below(folder: Path, values: Sequence[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import SAMPLES, bytes_below, mediadex
+from running import SAMPLES, bytes_below, mediadex, mediadex_alone
 
 from pipelines.channels import CHANNELS
 from pipelines.store import Store
@@ -36,7 +36,7 @@ def test_index_reports_the_contract(samples_home: Indexed) -> None:
 
 def test_second_index_encodes_nothing(samples_home: Indexed) -> None:
     home, first = samples_home
-    again = mediadex(home, "index", str(SAMPLES))
+    again = mediadex_alone(home, "index", str(SAMPLES))
     assert set(again["encoded"].values()) == {0}
     assert again["release"] == first["release"]
     assert again["items"]["unchanged"] == first["items"]["new"]
@@ -46,7 +46,7 @@ def test_second_index_encodes_nothing(samples_home: Indexed) -> None:
 
 def test_search_answers_by_the_contract(samples_home: Indexed) -> None:
     home, indexed = samples_home
-    answer = mediadex(home, "search", "storm umbrella", "-k", "3")
+    answer = mediadex_alone(home, "search", "storm umbrella", "-k", "3")
     assert answer["release"] == indexed["release"]
     assert answer["results"][0]["uri"].endswith("products/umbrella.jpg")
     for result in answer["results"]:

@@ -12,7 +12,7 @@ from pipelines.errors import MediadexError
 from pipelines.models.protocols import ModelChoice
 from pipelines.outcomes import now
 from pipelines.releases.manifest import ChannelVersion, Manifest, PassageVersion
-from pipelines.releases.tuned import Choice, read_choices
+from pipelines.releases.tuned import Choice, read_choices, read_learned
 from pipelines.store import Store
 from pipelines.tables.facts import select
 from pipelines.tables.indexes import VectorIndex, standing
@@ -32,8 +32,9 @@ def build(
 ) -> Manifest:
     """Index what grew since the releases `before` and name the versions of all tables.
 
-    Vectors are indexed as tuning chose, else by IVF_RQ from `index_rows` rows on. The manifest
-    has no name yet: it gets one when it is entered in the log.
+    Vectors are indexed as tuning chose, else by IVF_RQ from `index_rows` rows on, and answers are
+    weighed as was learned last. The manifest has no name yet: it gets one when it is entered in
+    the log.
     """
     started, versions = now(), fact_versions(store)
     named = [*before.values()]
@@ -52,6 +53,7 @@ def build(
         facts=versions,
         channels={name: version for name, version in channels.items() if version},
         passages=_passage_version(store.passages, [old.passages for old in named]),
+        learned=read_learned(store),
     )
 
 
@@ -100,9 +102,9 @@ def protect(store: Store, manifests: Iterable[Manifest]) -> None:
 
 
 def is_as_tuned(store: Store, manifest: Manifest) -> bool:
-    """Tell whether each channel of a release is indexed and asked as tuning chose, where it did."""
+    """Tell whether a release is indexed and asked as was tuned, and weighs as was learned."""
     choices = read_choices(store)
-    return all(
+    return manifest.learned == read_learned(store) and all(
         _stands(at_version(store, each.table, each.version), each, choice)
         for name, each in manifest.channels.items()
         if (choice := choices.get(name)) and choice.fits(each.table, each.rows)

@@ -1,13 +1,15 @@
-"""What tuning chose for each channel, on record: the next release builds it and asks it so."""
+"""What was tuned and learned, on record: the next release is built and asked so."""
 
 import datetime as dt
 
 from pydantic import ValidationError
 
+from pipelines.releases.manifest import Learned
 from pipelines.store import Store
 from pipelines.tables.indexes import TRAINABLE, AskedIndex
 
 _NOTE = "tuning"
+_LEARNED = "learned"
 _OUTGROWN = 2
 
 
@@ -50,3 +52,14 @@ def write_choices(store: Store, choices: dict[str, Choice]) -> None:
     """Record choices; those of other channels stay."""
     known = read_choices(store) | choices
     store.notes.write(_NOTE, {name: each.model_dump(mode="json") for name, each in known.items()})
+
+
+def read_learned(store: Store) -> Learned | None:
+    """Return the scales and weights that the next release has, `None` for the fixed ones."""
+    written = store.notes.read(_LEARNED)
+    return Learned.model_validate(written) if written else None
+
+
+def write_learned(store: Store, learned: Learned | None) -> None:
+    """Record scales and weights; `None` for the fixed ones."""
+    store.notes.write(_LEARNED, learned.model_dump() if learned else {})

@@ -89,8 +89,10 @@ class Following:
 
     def seen_by(self, caller: Caller | None, searcher: Searcher) -> View:
         """Return what a caller may see of a release that is open."""
-        hidden, consent = self.hidden.items, governed(dt.datetime.now(dt.UTC))
-        withdrawn = self._withdrawn(caller, searcher)
+        hidden, withdrawn = self.hidden.items, self._withdrawn(caller, searcher)
+        # Rows know who consented when they were indexed; the ids, who changed their mind since.
+        complete = self.hidden.is_complete
+        consent = None if complete else governed(dt.datetime.now(dt.UTC))
         return View(
             searcher,
             Allowed(both(condition(caller, searcher.tables.columns), consent), hidden | withdrawn),

@@ -22,6 +22,7 @@ class Hidden:
     An erasure holds from the next query on. `expired` names items whose time is over; it is asked
     once a minute, and when items changed, and so is whether people still consent. What is about to
     expire is left out a little early, so that no answer that is kept for a moment shows it late.
+    Where very many do not consent, the ids are those that changed last, and not `is_complete`.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Hidden:
         self._lock = threading.Lock()
         self.items: frozenset[str] = frozenset()
         self.epoch = ""
+        self.is_complete = True
 
     def look_at_ledger(self) -> bool:
         """Take in new erasures; tells whether there were any."""
@@ -58,9 +60,11 @@ class Hidden:
         version = self._store.items.version
         if version == self.items_version and time.monotonic() - self._asked < _EXPIRY_S:
             return
-        expired = [*self._ask_expired(), *_without_consent(self._store)]
+        refused = _without_consent(self._store)
+        expired = [*self._ask_expired(), *refused[:_NAMED]]
         with self._lock:
             self._expired = expired
+            self.is_complete = len(refused) <= _NAMED
             self._combine()
         self.items_version, self._asked = version, time.monotonic()
 
@@ -82,14 +86,11 @@ class Hidden:
 
 
 def _without_consent(store: Store) -> list[str]:
-    """Return the items whose people do not consent by now, of many those that changed last.
-
-    Rows of a release know this of the time when they were indexed, so what changed since is named.
-    """
+    """Return the items whose people do not consent by now, those first that changed last."""
     soon = now() + dt.timedelta(seconds=2 * _EXPIRY_S)
     said = "(consent IS NOT NULL OR consent_expires IS NOT NULL)"
     rows = store.items.rows(
         ["item_id", "updated_at"], f"NOT deleted AND {said} AND NOT {governed(soon)}"
     )
     rows.sort(key=lambda row: (row["updated_at"] is not None, row["updated_at"]), reverse=True)
-    return [row["item_id"] for row in rows[:_NAMED]]
+    return [row["item_id"] for row in rows]

@@ -34,7 +34,7 @@ def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def found(store: Store, manifest: Manifest, text: str, where: str | None = None) -> list[str]:
     query = Query(text, k=3, where=where)
-    answer = asyncio.run(Searcher(store, manifest, Settings()).answer(query))
+    answer = asyncio.run(Searcher(store, manifest, Settings(refuse_nonsense=False)).answer(query))
     return [entry.item_id for entry in answer.shown]
 
 
@@ -123,7 +123,7 @@ def test_an_encoder_of_another_identity_is_not_asked(
     manifest = publish(store, CHOICES, settings).manifest
     choice = manifest.channels["visual"].model_copy(update={"spec": "other"})
     changed = manifest.model_copy(update={"channels": {"visual": choice}})
-    answer = asyncio.run(Searcher(store, changed, Settings()).answer(Query("1")))
+    answer = asyncio.run(Searcher(store, changed, Settings(refuse_nonsense=False)).answer(Query("1")))
     assert [each.name for each in answer.encoded.degraded] == ["visual"]
     assert "toy" in answer.encoded.degraded[0].reason and not answer.shown
 
@@ -131,7 +131,7 @@ def test_an_encoder_of_another_identity_is_not_asked(
 def test_channels_of_a_result_sum_to_its_score(store: Store, settings: Settings) -> None:
     fill(store, range(50))
     manifest = publish(store, CHOICES, settings).manifest
-    answer = asyncio.run(Searcher(store, manifest, Settings()).answer(Query("7", k=50)))
+    answer = asyncio.run(Searcher(store, manifest, Settings(refuse_nonsense=False)).answer(Query("7", k=50)))
     assert len(answer.shown) == 50
     for entry in answer.shown:
         assert sum(entry.channels.values()) == pytest.approx(entry.score, abs=1e-9)

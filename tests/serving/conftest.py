@@ -16,7 +16,7 @@ class NothingPrivate(Detector):
         return []
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def nothing_is_private() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ModelSuite, "detector", lambda suite: NothingPrivate())

@@ -90,9 +90,7 @@ class HeldChannel(Held[Selection]):
         rows = rows[self._usable[rows]]
         if unit is None or not len(rows):
             return Found()
-        values = self._vectors.products(unit, rows)
-        order = np.argsort(-values, kind="stable")
-        return self._rows.best(values[order], rows[order])
+        return self._rows.best(*self._vectors.among(unit, rows))
 
     def _selection(self, selected: np.ndarray) -> Selection:
         return self._vectors.selection(selected)

@@ -61,7 +61,8 @@ class Found(Mapping[str, Hit]):
 
     def add(self, other: "Found") -> None:
         """Take in what is not there yet."""
-        new = [place for place, item_id in enumerate(other.ids) if item_id not in self]
+        known = self._index()
+        new = [place for place, item_id in enumerate(other.ids) if item_id not in known]
         if not new:
             return
         start, kept = len(self.ids), np.array(new)

@@ -14,6 +14,7 @@ LOOKED_AT = 32.0
 _LISTS = 2.5  # times the root of all rows
 _SAMPLE = 40  # rows a list for k-means to learn from
 _CHUNK = 20_000
+_SPARSE = 300  # rows of which one is looked at: fetching it costs as much as passing these over
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,12 @@ class Vectors:
         )
         return products, found
 
-    def products(self, unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the products with rows by number."""
-        return self._index.reconstruct_batch(rows) @ unit
+    def among(self, unit: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return products and numbers of some rows, (rows,), best first."""
+        if len(self._lists) <= _SPARSE * len(rows):
+            selected = np.zeros(len(self._lists), bool)
+            selected[rows] = True
+            return self.search(unit, self.selection(selected), len(rows))
+        products = self._index.reconstruct_batch(rows) @ unit
+        order = np.argsort(-products, kind="stable")
+        return products[order], rows[order]

@@ -61,10 +61,9 @@ def scale_of(channel: str, medium: str) -> str:
     return channel if medium == "text" else f"{channel} by {medium}"
 
 
-def platt(value: float, curve: tuple[float, float]) -> float:
-    """Return the probability 1 / (1 + exp(a value + b)) of a curve (a, b)."""
-    exponent = min(max(curve[0] * value + curve[1], -_LARGE), _LARGE)
-    return 1 / (1 + math.exp(exponent))
+def platt(value: Value, curve: tuple[float, float]) -> Value:
+    """Return the probabilities 1 / (1 + exp(a value + b)) of a curve (a, b)."""
+    return 1 / (1 + np.exp(np.clip(curve[0] * value + curve[1], -_LARGE, _LARGE)))
 
 
 def fit_platt(values: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:

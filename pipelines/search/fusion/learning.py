@@ -15,10 +15,6 @@ from pipelines.releases.manifest import Learned
 from pipelines.search.fusion.calibration import calibration_error, fit_platt, platt, scale_of
 from pipelines.search.fusion.profiles import DEFAULT, weights
 from pipelines.search.fusion.scores import FLOOR
-from pipelines.store import Store
-
-NOTE = "learned"
-"""The name of the note from which a release takes what was learned."""
 
 FEWEST = 20
 """Queries that each half needs at least."""
@@ -93,17 +89,6 @@ class Lesson:
             "scales": [*self.scales],
             "learned": learned,
         }
-
-
-def keep(store: Store, lesson: Lesson) -> None:
-    """Note what the next release learns; with nothing learned it has the defaults."""
-    store.notes.write(NOTE, lesson.learned.model_dump() if lesson.learned else {})
-
-
-def kept(store: Store) -> Learned | None:
-    """Return what the next release learns."""
-    noted = store.notes.read(NOTE)
-    return Learned.model_validate(noted) if noted else None
 
 
 def held_out(name: str) -> bool:

@@ -10,6 +10,8 @@ from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25, DEFAULT, PROFILES, Profile, Rule
 
 RECENCY = "recency"
+FLOOR = 0.6
+"""Of the weight of all channels that were asked, what an item needs so as to be judged in full."""
 
 _RANKS_BELOW = 60  # k of reciprocal rank fusion, as published
 _DECAY = 0.03  # a day
@@ -119,10 +121,12 @@ def recency(days: float) -> float:
 
 
 def _mean(found: Evidence, weights: np.ndarray) -> np.ndarray:
+    """Weigh what an item has. One light channel alone does not speak for it as all of them do."""
     shares = np.nan_to_num(weights)
-    total = (~np.isnan(found.matrix)) @ shares
+    there = ~np.isnan(found.matrix)
+    total, least = there @ shares, FLOOR * (there.any(axis=0) @ shares)
     with np.errstate(invalid="ignore", divide="ignore"):
-        parts = found.matrix * shares / total[:, None]
+        parts = found.matrix * shares / np.maximum(total, least)[:, None]
     parts[total <= 0] = np.nan
     return parts
 

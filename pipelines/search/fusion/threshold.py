@@ -20,7 +20,7 @@ from pipelines.models.builtin import package_folder
 UNREADABLE = "no word of the question is known, and nothing here is spelled like it"
 FAR = "nothing here comes close to the question"
 
-_FAR = 0.035
+_FAR = 0.015
 _STRONG = 0.25
 _UNLIKELY = -3.4  # mean natural logarithm of a letter's probability
 _SMOOTHING = 0.1

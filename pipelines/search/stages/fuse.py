@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from pipelines.search import catalog
 from pipelines.search.asked.query import Query
 from pipelines.search.fusion import calibration
 from pipelines.search.fusion.evidence import Evidence
-from pipelines.search.fusion.profiles import BM25, PROFILES, Profile, weights
+from pipelines.search.fusion.profiles import BM25, DEFAULT, PROFILES, Profile, weights
 from pipelines.search.fusion.scores import fuse
 from pipelines.search.retrieval import Retrieval
 
@@ -46,7 +47,7 @@ class Fuse:
 
 def _similarities(asked: Retrieval) -> Evidence:
     """Return all that was found, on the scales that it was found on."""
-    ids = dict.fromkeys(item_id for found in asked.hits.values() for item_id in found.ids)
+    ids = dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
     places = {item_id: place for place, item_id in enumerate(ids)}
     matrix = np.full((len(ids), len(asked.hits)), np.nan)
     for column, found in enumerate(asked.hits.values()):
@@ -66,11 +67,20 @@ def _evidence(asked: Retrieval, profile: Profile) -> Evidence:
 
 
 def _calibrated(asked: Retrieval, name: str, values: np.ndarray) -> np.ndarray:
+    """Put raw similarities on the fixed scales, or on those that the release learned."""
     manifest, probe = asked.searcher.manifest, asked.encoded.probes.get(name)
+    learned = manifest.learned if asked.profile == DEFAULT else None
+    medium = probe.medium if probe else "text"
+    curve = learned.platt.get(calibration.scale_of(name, medium)) if learned else None
     if probe is not None:
+        if curve:
+            return calibration.platt(values, curve)
         return calibration.similarity(values, manifest.channels[name].spec, probe.medium)
+    words = len((asked.query.literal or "").split())
     passages = manifest.passages.rows if manifest.passages else 0
-    return calibration.bm25(values, len((asked.query.literal or "").split()), passages)
+    if curve:
+        return calibration.platt(calibration.matched(values, words, passages), curve)
+    return calibration.bm25(values, words, passages)
 
 
 def _shares(asked: Retrieval, profile: Profile) -> dict[str, float]:

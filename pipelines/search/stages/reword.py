@@ -6,8 +6,9 @@ from dataclasses import replace
 from pipelines.search.retrieval import Retrieval, Stage
 from pipelines.search.words import terms
 
-_WEAK = 0.25  # of the best score
-_BETTER = 1.1
+# Of the best score. Where more was found, other words answered labelled queries worse.
+_WEAK = 0.05
+_BETTER = 2.0
 
 
 class Reword:

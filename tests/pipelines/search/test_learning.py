@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.releases.manifest import Learned
+from pipelines.releases.tuned import read_learned, write_learned
 from pipelines.search.fusion import learning
 from pipelines.search.fusion.profiles import weights
 from pipelines.search.fusion.scores import fuse
@@ -133,9 +134,9 @@ def test_candidates_are_ranked_as_fusion_ranks_them() -> None:
 
 def test_what_was_learned_is_kept_until_the_next_lesson(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    assert learning.kept(store) is None
+    assert read_learned(store) is None
     learned = Learned(weights={"visual": 0.5}, platt={"ocr by pictures": (-3.0, 1.5)})
-    learning.keep(store, learning.Lesson(learned, [], [], "better"))
-    assert learning.kept(store) == learned
-    learning.keep(store, learning.Lesson(None, [], [], "not better"))
-    assert learning.kept(store) is None
+    write_learned(store, learned)
+    assert read_learned(store) == learned
+    write_learned(store, None)
+    assert read_learned(store) is None

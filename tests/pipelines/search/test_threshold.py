@@ -50,6 +50,6 @@ def test_what_is_spelled_here_or_found_with_confidence_is_shown() -> None:
 
 
 def test_what_is_far_from_everything_is_not_shown() -> None:
-    assert no_match("what is the capital of mongolia", True, 0.02) == FAR
+    assert no_match("what is the capital of mongolia", True, 0.01) == FAR
     assert no_match("what is the capital of mongolia", False, None) is None
     assert no_match(None, False, 0.0) is None

@@ -24,6 +24,7 @@ from pipelines.store import Store
 
 _POLL_S = 0.5
 _IDLE_S = 1.5
+_HELD_S = 10.0
 _RIGHTS = 256  # of different callers that are remembered
 
 
@@ -47,8 +48,8 @@ class Following:
     Queries look at the log at most every half second. While another release is opened and warmed,
     the last one goes on answering, except after a pause: then a query waits, so that no answer
     comes from a release that was replaced seconds ago. The ledger is looked at by every query.
-    With `mirror_bytes`, a release is held in memory as far as these allow; until it is, its tables
-    answer.
+    With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
+    answering for some seconds meanwhile; where that takes longer, the tables of the new one do.
     """
 
     def __init__(
@@ -127,11 +128,13 @@ class Following:
             if self.searcher is None or manifest != self.searcher.manifest:
                 searcher = Searcher(self._store, manifest, self._settings, self._cache)
                 await searcher.warm()
-                self.searcher = searcher
                 if self._mirror_bytes:
                     if self._mirroring is not None:
                         self._mirroring.cancel()
                     self._mirroring = asyncio.create_task(self._hold(searcher))
+                    if self.searcher is not None and not self._awaited:
+                        await asyncio.wait({self._mirroring}, timeout=_HELD_S)
+                self.searcher = searcher
             self._seen = version
 
     async def mirrored(self) -> None:

@@ -2,6 +2,9 @@
 
     python tests/benchmarks/bench_search.py [--items 100000] [--rounds 5] [--queries 100]
 
+First the engines alone, then whole requests: all steps of a query, without and with HTTP. Encoders
+know the vectors of the queries, so that encoding takes no time; no answer comes from a cache.
+
 Items are synthetic: topics within themes, seen by four vector channels, each in a space of its own
 with a noise of its own, and said in a passage. Queries are items that are not in the tables.
 Rounds are interleaved, so that a slow moment of the machine meets every line. A line gives medians
@@ -10,12 +13,22 @@ over the rounds, with their ranges; recall is of the best ten, against all produ
 
 import argparse
 import asyncio
+import json
 import os
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection
+from itertools import permutations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +36,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.models.protocols import Identity, ModelChoice
+from pipelines.releases import log
 from pipelines.releases.candidate import build
+from pipelines.releases.events import Event
+from pipelines.releases.manifest import Manifest, Verdict
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
 from pipelines.search.engines.protocol import Allowed, Engine, Found
+from pipelines.settings import load_settings
 from pipelines.store import Store
 from pipelines.tables.vectors import SearchTable
 
@@ -42,7 +59,7 @@ BEST = 10
 IN_FLIGHT = 8
 CHUNK = 20_000
 CONSOLE = Console(width=110)
-MODEL = Identity("bench", "1", "0" * 64, "", 384, "float32")
+WIDTH = 384
 
 Request = Callable[[int], Awaitable[Found]]
 
@@ -56,6 +73,10 @@ class World:
     attributes: dict[str, np.ndarray]
     passages: list[str]
     words: list[str]
+
+    def keep(self, home: Path) -> None:
+        """Write the queries where servers find them."""
+        np.savez(home / "queries.npz", words=np.array(self.words), **self.queries)
 
     def exact(self, channel: str, allowed: np.ndarray) -> list[set[str]]:
         """Return the best items of each query, by comparing them all."""
@@ -76,16 +97,17 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{options.items} items, {os.cpu_count()} cores, load {load:.1f} before the start")
     with tempfile.TemporaryDirectory() as scratch:
-        asyncio.run(bench(Store(scratch), options))
+        asyncio.run(bench(Path(scratch), options))
 
 
-async def bench(store: Store, options: argparse.Namespace) -> None:
+async def bench(home: Path, options: argparse.Namespace) -> None:
     """Run every section over the same release."""
-    world = imagine(options.items, options.queries)
-    encoders = {name: ModelChoice("bench", MODEL) for name in CHANNELS}
+    world, store = imagine(options.items, options.queries), Store(str(home))
     started = time.perf_counter()
     fill(store, world)
-    tables = LanceEngine(store, build(store, encoders, min(20_000, options.items), {}))
+    manifest = released(store, min(20_000, options.items))
+    world.keep(home)
+    tables = LanceEngine(store, manifest)
     print(f"written and indexed in {time.perf_counter() - started:.0f} s")
     await tables.open()
     mirror = await built(tables)
@@ -93,6 +115,7 @@ async def bench(store: Store, options: argparse.Namespace) -> None:
     await one_channel(engines, world, options.rounds)
     await fused(engines, world, options.rounds)
     await saturated(engines, world, options.rounds, options.seconds)
+    await whole(home, engines, world, options)
 
 
 async def built(tables: LanceEngine) -> Mirror:
@@ -167,6 +190,197 @@ async def saturated(engines: dict[str, Engine], world: World, rounds: int, secon
         answered, taken = zip(*values, strict=True)
         table.add_row(name, spread(answered, 0), spread(taken))
     CONSOLE.print(table)
+
+
+async def whole(
+    home: Path, engines: dict[str, Engine], world: World, options: argparse.Namespace
+) -> None:
+    """Whole requests over HTTP beside the engine calls that they make, and how many a second."""
+    ports = {name: free_port() for name in engines}
+    servers = [
+        serve(home, ports["tables"], workers=1, mirror_bytes=0),
+        serve(home, ports["mirror"], workers=os.cpu_count() or 1, mirror_bytes=1 << 33),
+    ]
+    try:
+        for port in ports.values():
+            await asyncio.to_thread(until_ready, port)
+        repeats = Repeats(world)
+        requests: dict[str, Request] = {}
+        for name, engine in engines.items():
+            bare = request(engine, world, Allowed(), CHANNELS, words=True)
+            requests[f"{name}, engine calls"] = bare
+            requests[f"{name}, HTTP"] = over_http(ports[name], repeats, CHANNELS)
+            requests[f"{name}, HTTP, one channel"] = over_http(ports[name], repeats, CHANNELS[:1])
+        times = await timed(requests, len(world.words), options.rounds)
+        show("whole requests", times)
+        ratios(times)
+        rates = [
+            await asyncio.to_thread(answered_a_second, ports["mirror"], repeats, options.seconds)
+            for _ in range(options.rounds)
+        ]
+        print(f"HTTP with the mirror, {IN_FLIGHT} in flight: {spread(rates, 0)} requests a second")
+    finally:
+        for server in servers:
+            server.terminate()
+            server.wait()
+
+
+def ratios(times: dict[str, np.ndarray]) -> None:
+    """Print what of a whole request is not the engine, and what four channels take over one."""
+    table = Table("ratios of a round, median and range", "tables", "mirror")
+    for title, above, below, percent in (
+        ("HTTP p95 over the engine calls' p95", "HTTP", "engine calls", 95),
+        ("four channels' p50 over one channel's, HTTP", "HTTP", "HTTP, one channel", 50),
+    ):
+        cells = []
+        for name in ("tables", "mirror"):
+            one, other = (
+                np.percentile(times[f"{name}, {each}"], percent, axis=1) for each in (above, below)
+            )
+            cells.append(spread(one / other, 2))
+        table.add_row(title, *cells)
+    CONSOLE.print(table)
+
+
+class Repeats:
+    """The same queries, each time asked so that no answer of a cache fits.
+
+    That the channels are named in another order makes it another question, and the same work.
+    """
+
+    def __init__(self, world: World):
+        self.world = world
+        self._orders = {
+            count: [*permutations((*CHANNELS[:count], "bm25"))] for count in range(1, 5)
+        }
+        self._asked: Counter[tuple[int, int]] = Counter()
+
+    def body(self, number: int, channels: int) -> bytes:
+        """Return the next request for a query."""
+        orders = self._orders[channels]
+        order = orders[self._asked[number, channels] % len(orders)]
+        times = self._asked[number, channels] // len(orders)
+        self._asked[number, channels] += 1
+        asked = {"text": self.world.words[number], "k": BEST + times, "channels": order}
+        return json.dumps(asked).encode()
+
+
+def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
+    """Return a request over HTTP, on a connection that stays open."""
+    connection = HTTPConnection("127.0.0.1", port)
+
+    async def ask(number: int) -> Found:
+        # Nothing else runs meanwhile, so that a thread would only add its own time.
+        asked(connection, repeats.body(number, len(channels)))
+        return Found()
+
+    return ask
+
+
+def asked(connection: HTTPConnection, body: bytes) -> None:
+    """Ask, and hold the answer to be one."""
+    connection.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    document = json.loads(answer.read())
+    if answer.status != 200 or document["cached"] or not document["results"]:
+        raise RuntimeError(f"status {answer.status}: {document}")
+
+
+def answered_a_second(port: int, repeats: Repeats, seconds: float) -> float:
+    """Return how many requests are answered in a second with some always in flight."""
+    started = time.perf_counter()
+
+    def client(number: int) -> int:
+        connection, answered = HTTPConnection("127.0.0.1", port), 0
+        while time.perf_counter() - started < seconds:
+            place = (number + answered * IN_FLIGHT) % len(repeats.world.words)
+            asked(connection, repeats.body(place, len(CHANNELS)))
+            answered += 1
+        return answered
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        answered = sum(pool.map(client, range(IN_FLIGHT)))
+    return answered / (time.perf_counter() - started)
+
+
+def serve(home: Path, port: int, workers: int, mirror_bytes: int) -> subprocess.Popen[bytes]:
+    """Start the server over the home, with encoders that know the queries."""
+    command = [sys.executable, "-m", "uvicorn", "bench_search:served", "--factory"]
+    command += ["--app-dir", str(Path(__file__).parent), "--port", str(port)]
+    command += ["--workers", str(workers), "--log-level", "error", "--no-access-log"]
+    command += ["--timeout-worker-healthcheck", "300"]
+    known = {"MEDIADEX_HOME": str(home), "MEDIADEX_MIRROR_BYTES": str(mirror_bytes)}
+    bounds = {"MEDIADEX_SERVE_RATE": "", "MEDIADEX_SERVE_CONCURRENT": "64"}
+    return subprocess.Popen(command, env=os.environ | known | bounds)
+
+
+def served() -> Any:
+    """Build the app of a server's process."""
+    from pipelines.models import factory
+    from serving.app import create_app
+
+    settings = load_settings()
+    factory.channel_encoder = Told.by(settings.home)  # type: ignore[assignment]
+    return create_app(settings)
+
+
+class Told:
+    """An encoder that was told the vectors of the queries."""
+
+    def __init__(self, channel: str, vectors: dict[str, np.ndarray]):
+        self.identity = identity(channel)
+        self._vectors = vectors
+
+    @classmethod
+    def by(cls, home: Path) -> Callable[[str, str], "Told"]:
+        """Return what makes the encoder of a channel."""
+        told = np.load(home / "queries.npz")
+        words = told["words"].tolist()
+        vectors = {name: dict(zip(words, told[name], strict=True)) for name in CHANNELS}
+        return lambda kind, spec: cls(spec, vectors[spec])
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Look the vectors up."""
+        return np.stack([self._vectors[text] for text in texts])
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+def until_ready(port: int, seconds: float = 300.0) -> None:
+    """Wait until a server can answer."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            connection = HTTPConnection("127.0.0.1", port)
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                # Each of several processes comes up by itself.
+                time.sleep(20)
+                return
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise RuntimeError("the server did not come up")
+
+
+def released(store: Store, index_rows: int) -> Manifest:
+    """Index the tables and enter them as the serving release, past the gates."""
+    encoders = {name: ModelChoice(name, identity(name)) for name in CHANNELS}
+    manifest = build(store, encoders, index_rows, {}).model_copy(update={"release": "r000001"})
+    verdict = Verdict(gates=[])
+    log.append(store, lambda _: [Event("promoted", manifest.release, manifest, verdict)])
+    return manifest
+
+
+def identity(channel: str) -> Identity:
+    """Return the identity of a channel's encoder: each has a space of its own."""
+    return Identity(channel, "1", "0" * 64, "", WIDTH, "float32")
 
 
 def request(
@@ -248,7 +462,7 @@ def item_id(number: int) -> str:
 def imagine(items: int, queries: int) -> World:
     """Make items and queries; dimensions matter less and less, as in real embeddings."""
     rng = np.random.default_rng(0)
-    count, width, topics = items + queries, MODEL.dimension, max(10, items // 50)
+    count, width, topics = items + queries, WIDTH, max(10, items // 50)
     topic = np.minimum(rng.zipf(1.2, count) - 1, rng.integers(0, topics, count))
     decay = (1 + np.arange(width)) ** -0.5
     made = {}
@@ -299,8 +513,8 @@ def fill(store: Store, world: World) -> None:
     }
     for name in CHANNELS:
         flat = pa.array(world.items[name].ravel())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, MODEL.dimension)
-        write(store.channel(name, MODEL), common | {"vector": vectors})
+        vectors = pa.FixedSizeListArray.from_arrays(flat, WIDTH)
+        write(store.channel(name, identity(name)), common | {"vector": vectors})
     write(store.passages, common | {"text": world.passages, "source": ["ocr"] * count})
 
 

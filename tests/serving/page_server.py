@@ -49,7 +49,7 @@ def page_server(home: Path) -> Iterator[str]:
     """Serve the API and its page over a home; yields the address."""
     with pytest.MonkeyPatch.context() as patch:
         toy.use(patch)
-        settings = Settings(home=home)
+        settings = Settings(home=home, refuse_nonsense=False)
         store = Store(settings.root)
         _stock(store)
         published = publish(store, CHOICES, settings)

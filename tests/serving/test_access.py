@@ -28,7 +28,7 @@ OPERATORS = ["/v1/release", "/v1/releases", "/metrics", "/release", "/releases"]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with an item of each of two regions."""
-    settings = Settings(home=tmp_path_factory.mktemp("access"))
+    settings = Settings(home=tmp_path_factory.mktemp("access"), refuse_nonsense=False)
     store = Store(settings.root)
     for region, number in (("eu", 1), ("us", 2)):
         item = f"{region}/1"

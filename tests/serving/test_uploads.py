@@ -31,11 +31,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
-@pytest.fixture
-def client(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    toy.use(monkeypatch)
-    with TestClient(create_app(home, Limits(body_bytes=MOST, rate=""))) as client:
-        yield client
+@pytest.fixture(scope="module")
+def client(home: Settings) -> Iterator[TestClient]:
+    app = create_app(home, Limits(body_bytes=MOST, rate=""))
+    with pytest.MonkeyPatch.context() as patch:
+        toy.use(patch)
+        with TestClient(app) as client:
+            yield client
 
 
 def image_file(number: int) -> bytes:

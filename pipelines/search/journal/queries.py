@@ -51,7 +51,7 @@ class Journal:
         """Leave a query to be written; never blocks."""
         self._writer.add(record)
 
-    def get(self, query_id: str, patience_s: float = 1.0) -> Record | None:
+    def get(self, query_id: str, patience_s: float = 3.0) -> Record | None:
         """Return a query, `None` where there is none of that id.
 
         Another process may be about to write it, so that an id of a moment ago is looked for again

@@ -10,7 +10,7 @@ from pipelines.progress import LOGGER
 
 T = TypeVar("T")
 
-EVERY_S = 0.25
+EVERY_S = 1.0
 """So long an entry waits for others to be written with."""
 BATCH = 200
 MOST = 1000

@@ -13,9 +13,11 @@ class Judge:
 
     async def run(self, asked: Retrieval) -> None:
         """Leave the reason, where there is no good match."""
-        if not asked.settings.refuse_nonsense:
+        query = asked.query
+        # Whoever filters asks for what passes the filter, however far it is.
+        if not asked.settings.refuse_nonsense or query.where or asked.given:
             return
-        if asked.query.pictures or asked.query.sound or asked.given:
+        if query.pictures or query.sound:
             return
         # The bounds were found for the scores of these profiles.
         measured = PROFILES[asked.profile].rule == "mean" and not asked.searcher.manifest.learned
@@ -23,6 +25,6 @@ class Judge:
         if measured:
             first = asked.ranked[0] if asked.ranked else None
             best = first.score - first.channels.get(RECENCY, 0.0) if first else 0.0
-        asked.no_match = no_match(asked.query.typed, bool(asked.hits.get(BM25)), best)
+        asked.no_match = no_match(query.typed, bool(asked.hits.get(BM25)), best)
         if asked.no_match:
             asked.ranked = []

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from pipelines.models.builtin import package_folder
@@ -47,27 +47,36 @@ def looks_like_language(text: str) -> bool:
     """Tell whether letters follow each other as in words that a text encoder knows.
 
     A trigram model of letters over its vocabulary: English, names, and much of other languages in
-    Latin letters. Other scripts are taken for language; digits and signs alone are not.
+    Latin letters. Where no word is in that vocabulary, each of them must be like language. Other
+    scripts are taken for language; digits and signs alone are not.
     """
     words = [_plain(word) for word in _WORD.findall(text.lower())]
     latin = [word for word in words if _LATIN.fullmatch(word)]
     if not latin:
         return bool(words)
-    model, steps = _letters(), [step for word in latin for step in _steps(word)]
-    return sum(model.logarithm(step) for step in steps) / len(steps) >= _UNLIKELY
+    model = _letters()
+    is_known = any(word in model.words for word in latin)
+    return model.likelihood(latin) >= _UNLIKELY and (
+        is_known or all(model.likelihood([word]) >= _UNLIKELY for word in latin)
+    )
 
 
 class _Letters:
     """How often a letter follows two others, with additive smoothing."""
 
     def __init__(self, words: Iterable[str]):
-        self._threes = Counter(step for word in words for step in _steps(word))
+        self.words = frozenset(words)
+        self._threes = Counter(step for word in self.words for step in _steps(word))
         self._twos: Counter[str] = Counter()
         for step, count in self._threes.items():
             self._twos[step[:2]] += count
 
-    def logarithm(self, step: str) -> float:
-        """Return the natural logarithm of the probability of the third letter after the others."""
+    def likelihood(self, words: Sequence[str]) -> float:
+        """Return the mean logarithm of the probability of each letter after the two before."""
+        steps = [step for word in words for step in _steps(word)]
+        return sum(map(self._logarithm, steps)) / len(steps)
+
+    def _logarithm(self, step: str) -> float:
         seen = self._threes[step] + _SMOOTHING
         return math.log(seen / (self._twos[step[:2]] + 27 * _SMOOTHING))
 

@@ -23,6 +23,9 @@ from pipelines.settings import Settings
 from pipelines.store import Store
 
 
+_ANY = "1"
+
+
 class Searcher:
     """Answers from the exact table versions of one release.
 
@@ -84,4 +87,6 @@ class Searcher:
             self.tables.nearest(name, np.ones(identity.dimension, np.float32), EVERYTHING, 1)
             for name, identity in identities.items()
         ]
+        # A model does part of its loading when it is first asked.
+        await asyncio.to_thread(self.encoders.encode, Query(_ANY))
         await asyncio.gather(*asked, self.tables.match("a", EVERYTHING, 1))

@@ -135,8 +135,8 @@ class ConseImageEncoder:
         """Return float32 (len(prepared), dimension), rows of unit length."""
         if not prepared:
             return np.empty((0, self.identity.dimension), np.float32)
-        _, class_vectors = self._classes()
         weights, classes = (self._logits(prepared) / TEMPERATURE).softmax(1).topk(CLASSES)
+        _, class_vectors = self._classes()
         means = np.einsum("nk,nkd->nd", weights.cpu().numpy(), class_vectors[classes.cpu().numpy()])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
@@ -154,8 +154,8 @@ class ConseImageEncoder:
         """
         if not prepared:
             return []
-        names, vectors = self._classes()
         probabilities, classes = self._logits(prepared).softmax(1).topk(count)
+        names, vectors = self._classes()
         concepts = []
         for row, shares in zip(classes.tolist(), probabilities.tolist(), strict=True):
             merged: dict[int, float] = {}

@@ -61,6 +61,7 @@ class Retrieval:
 
     encoded: Encoded = field(default_factory=Encoded)
     hits: dict[str, Found] = field(default_factory=dict)
+    candidates: Sequence[str] | None = None
     widened: bool = False
     profile: str = ""
     similarities: Evidence = field(default_factory=Evidence.nothing)

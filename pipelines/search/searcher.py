@@ -22,7 +22,6 @@ from pipelines.search.stages import STAGES
 from pipelines.settings import Settings
 from pipelines.store import Store
 
-
 _ANY = "1"
 
 

@@ -1,6 +1,7 @@
 """From raw similarities to one ranked list of all candidates."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
 
@@ -28,9 +29,9 @@ class Fuse:
         profile = PROFILES[asked.profile]
         if not profile.recency:
             profile = replace(profile, recency=asked.settings.recency)
-        asked.similarities = _similarities(asked)
-        asked.evidence = _evidence(asked, profile)
-        asked.weights = _shares(asked, profile)
+        asked.similarities = similarities(asked, asked.candidates)
+        asked.evidence = on_scale(asked, asked.similarities, profile)
+        asked.weights = shares_of(asked, profile)
         days = None
         if profile.recency:
             found = asked.evidence.ids
@@ -40,30 +41,31 @@ class Fuse:
             asked.weights,
             profile,
             days,
-            _modality(asked.query),
-            _kinds(asked) if profile.modalities else None,
+            modality(asked.query),
+            kinds(asked) if profile.modalities else None,
         )
 
 
-def _similarities(asked: Retrieval) -> Evidence:
-    """Return all that was found, on the scales that it was found on."""
-    ids = dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
+def similarities(asked: Retrieval, only: Collection[str] | None = None) -> Evidence:
+    """Return what was found, of all items or of some, on the scales that it was found on."""
+    ids = only or dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
     places = {item_id: place for place, item_id in enumerate(ids)}
-    matrix = np.full((len(ids), len(asked.hits)), np.nan)
+    matrix = np.full((len(places), len(asked.hits)), np.nan)
     for column, found in enumerate(asked.hits.values()):
-        matrix[[places[item_id] for item_id in found.ids], column] = found.scores
-    return Evidence([*ids], [*asked.hits], matrix)
+        rows = np.array([places.get(item_id, -1) for item_id in found.ids], np.int64)
+        matrix[rows[rows >= 0], column] = found.scores[rows >= 0]
+    return Evidence([*places], [*asked.hits], matrix)
 
 
-def _evidence(asked: Retrieval, profile: Profile) -> Evidence:
+def on_scale(asked: Retrieval, found: Evidence, profile: Profile) -> Evidence:
     """Put similarities on the profile's scale; a passage that no word is in counts as 0."""
-    matrix = asked.similarities.matrix.copy()
-    for column, name in enumerate(asked.similarities.channels):
+    matrix = found.matrix.copy()
+    for column, name in enumerate(found.channels):
         if name == BM25:
             matrix[:, column] = np.nan_to_num(matrix[:, column])
         if profile.scale == "calibrated":
             matrix[:, column] = _calibrated(asked, name, matrix[:, column])
-    return asked.similarities.with_matrix(matrix)
+    return found.with_matrix(matrix)
 
 
 def _calibrated(asked: Retrieval, name: str, values: np.ndarray) -> np.ndarray:
@@ -83,7 +85,7 @@ def _calibrated(asked: Retrieval, name: str, values: np.ndarray) -> np.ndarray:
     return calibration.bm25(values, words, passages)
 
 
-def _shares(asked: Retrieval, profile: Profile) -> dict[str, float]:
+def shares_of(asked: Retrieval, profile: Profile) -> dict[str, float]:
     """Return the weights of the profile, as far as they fit what is asked with.
 
     A channel that is asked with a made-up caption counts for less. Asked with a film, whole films
@@ -102,13 +104,15 @@ def _shares(asked: Retrieval, profile: Profile) -> dict[str, float]:
     return shares
 
 
-def _modality(query: Query) -> str:
+def modality(query: Query) -> str:
+    """Return what is asked with."""
     if query.typed:
         return "text"
     return "video" if query.clip else "image" if query.image else "audio"
 
 
-def _kinds(asked: Retrieval) -> dict[str, str]:
+def kinds(asked: Retrieval) -> dict[str, str]:
+    """Return the kind of each item that was found."""
     return {
         item_id: hit.row["kind"] for found in asked.hits.values() for item_id, hit in found.items()
     }

@@ -30,7 +30,7 @@ class Reword:
         fewer = " ".join(word for word in text.split() if terms(word))
         if not fewer or fewer.lower() == text.lower():
             return
-        other = replace(asked, query=replace(asked.query, text=fewer), hits={})
+        other = replace(asked, query=replace(asked.query, text=fewer), hits={}, candidates=None)
         for stage in self._again:
             with asked.part(stage.name):
                 await stage.run(other)

@@ -1,33 +1,61 @@
-"""All candidates scored in all channels."""
+"""The candidates of all channels, scored in all channels."""
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import replace
 
+import numpy as np
+
+from pipelines.search.fusion.profiles import PROFILES
+from pipelines.search.fusion.scores import fuse
 from pipelines.search.retrieval import Retrieval
+from pipelines.search.stages.fuse import kinds, modality, on_scale, shares_of, similarities
+
+_FEWEST = 100
+_PER_RESULT = 5
 
 
 class Union:
     """Scores items that one channel found in the others too.
 
-    So a low similarity is not mistaken for a channel that the item does not have.
+    So a low similarity is not mistaken for a channel that the item does not have. Of many, only
+    those go on that would be the best if they were, in each channel that did not find them, as good
+    as the last that it found.
     """
 
     name = "union"
 
     async def run(self, asked: Retrieval) -> None:
-        """Add the similarities that are missing."""
-        hits, channels = asked.hits, asked.searcher.manifest.channels
-        found = set[str]().union(*(each.ids for each in hits.values()))
+        """Choose the candidates, and add the similarities that they lack."""
+        channels = asked.searcher.manifest.channels
         # A channel that was asked for all its rows has nothing left to add.
-        cut = {
-            name: missing
-            for name in asked.encoded.probes
-            if channels[name].rows > asked.rows and (missing := found.difference(hits[name].ids))
-        }
+        cut = [name for name in asked.encoded.probes if channels[name].rows > asked.rows]
+        if not cut:
+            return
+        asked.candidates = _promising(asked, cut)
 
         async def complete(name: str) -> None:
-            with asked.part(name):
-                vector = asked.encoded.probes[name].vector
-                more = await asked.engine.similarity(name, vector, cut[name])
-            hits[name].add(more)
+            missing = set(asked.candidates or ()).difference(asked.hits[name].ids)
+            if missing:
+                with asked.part(name):
+                    vector = asked.encoded.probes[name].vector
+                    asked.hits[name].add(await asked.engine.similarity(name, vector, missing))
 
         await asyncio.gather(*map(complete, cut))
+
+
+def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
+    profile, found = replace(PROFILES[asked.profile], recency=0.0), similarities(asked)
+    hopes = found.matrix.copy()
+    for column, name in enumerate(found.channels):
+        if name in cut and len(asked.hits[name]):
+            values = hopes[:, column]
+            values[np.isnan(values)] = asked.hits[name].scores.min()
+    ranked = fuse(
+        on_scale(asked, found.with_matrix(hopes), profile),
+        shares_of(asked, profile),
+        profile,
+        asked=modality(asked.query),
+        kinds=kinds(asked) if profile.modalities else None,
+    )
+    return ranked.ids[: max(_FEWEST, _PER_RESULT * asked.wanted)]

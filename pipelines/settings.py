@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     refuse_nonsense: bool = Field(
         True, description="Whether what nothing comes close to is answered with the reason alone."
     )
+    trial_profile: str = Field(
+        "", description="Profile that a share of the users gets, to be compared with the usual one."
+    )
+    trial_share: float = Field(0.1, ge=0, le=1, description="That share, by a hash of the user.")
     recency: float = Field(0.0, ge=0, description="Weight of how new an item is in its score.")
     reranker: Literal["none", "lexical", "cross_encoder"] = Field(
         "none", description="What orders the best results anew."

@@ -59,7 +59,7 @@ def check_binding(settings: Settings, host: str, is_open: bool) -> None:
         return
     raise MediadexError(
         f"on {host} everybody could ask as the operator: this home has no tokens. Add one with "
-        "`mediadex tokens add '{\"user\": \"NAME\"}'`, or pass --open to let everybody in"
+        '`mediadex tokens add \'{"user": "NAME"}\'`, or pass --open to let everybody in'
     )
 
 

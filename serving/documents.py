@@ -111,10 +111,19 @@ class Answer(BaseModel):
     results: list[Result]
 
 
+class Region(BaseModel):
+    """A word that matched, in a picture or page: left, top, width and height as shares of it."""
+
+    word: str
+    segment: str
+    box: tuple[float, float, float, float]
+
+
 class Ranked(Result):
     """A result of the past, and its place."""
 
     rank: int
+    regions: list[Region] = Field([], description="Where its matched words stand in the picture.")
 
 
 class Candidate(BaseModel):

@@ -13,7 +13,7 @@ from pipelines.rights import Caller, fingerprint, pseudonym, secret_of
 from pipelines.search import catalog
 from pipelines.search.answers import as_document
 from pipelines.search.asked.media import Upload
-from pipelines.search.asked.query import Query
+from pipelines.search.asked.query import AUTO, Query
 from pipelines.search.caches import Cache, MemoryCache, RedisCache, SemanticCache, key_of
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.mirror import Mirror
@@ -26,6 +26,7 @@ from pipelines.search.journal.queries import Journal, new_id
 from pipelines.search.journal.records import Record, recorded, repeated
 from pipelines.search.journal.replay import difference, replayed_query
 from pipelines.search.like import probes_of
+from pipelines.search.regions import regions
 from pipelines.search.retrieval import Retrieval, run
 from pipelines.search.searcher import Searcher
 from pipelines.search.stages import ANSWERING, ASKING
@@ -97,6 +98,8 @@ class SearchService:
 
         Raises BadInput, with the reasons, when nothing is left to ask with.
         """
+
+        query = self._on_trial(query, caller)
 
         async def ask(view: View) -> Answered:
             key = _key(query, view, caller) if not uploads and _is_text(query) else None
@@ -177,7 +180,11 @@ class SearchService:
             return None
         view = await self.view(caller)
         shown = await asyncio.to_thread(catalog.shown, self._store, found.items, view.known)
-        return explanation(found, found.items - shown)
+        told = explanation(found, found.items - shown)
+        boxes = await asyncio.to_thread(regions, self._store, told["results"])
+        for result in told["results"]:
+            result["regions"] = boxes.get(result["item_id"], [])
+        return told
 
     async def replay(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Ask the same again of the release that answered, and tell what differs.
@@ -226,6 +233,14 @@ class SearchService:
                 "channels": sorted(mirror.covers) if mirror else [],
             },
         }
+
+    def _on_trial(self, query: Query, caller: Caller | None) -> Query:
+        """Give some users another profile: always the same ones, and never one who chose one."""
+        trial = self._settings.trial_profile
+        if not trial or query.profile != AUTO or caller is None or caller.user is None:
+            return query
+        place = int(self.pseudonym(f"{trial} {caller.user}"), 16) / 16**16
+        return replace(query, profile=trial) if place < self._settings.trial_share else query
 
     def _named(self, caller: Caller | None) -> Caller | None:
         """Put a pseudonym in the place of who asks."""

@@ -26,7 +26,8 @@ from pipelines.models.protocols import ModelChoice
 from pipelines.reading.media import as_jpeg, decode_pages
 from pipelines.releases.publish import publish
 from pipelines.search.asked.query import Query
-from pipelines.search.searcher import CANDIDATES, Searcher
+from pipelines.search.retrieval import CANDIDATES
+from pipelines.search.searcher import Searcher
 from pipelines.settings import Settings
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.steps.inputs import open_picture
@@ -132,20 +133,20 @@ def bench_search(store: Store, settings: Settings, rounds: int) -> None:
         run(EmbedStep(channel, store, model, settings), BATCH, settings)
     run(PassageStep(store), BATCH, settings)
     manifest = publish(store, encoders, settings).manifest
-    searcher = Searcher(store, manifest)
+    searcher = Searcher(store, manifest, settings.model_copy(update={"read_images": False}))
     queries = [Query(words) for words in ("a red dress", "horses on a hill", "a laptop on a desk")]
-    encoded = [(query, searcher.encode(query)) for query in queries] * 10
+    encoded = [(query, searcher.encoders.encode(query)) for query in queries] * 10
     recall = asyncio.run(_self_recall(searcher, store))
 
     async def fused() -> None:
         for query, vectors in encoded:
-            await searcher.ranked(query, vectors)
+            await searcher.answer(query, given=vectors)
 
     async def bare() -> None:
-        await searcher.open()
+        await searcher.tables.open()
         for query, vectors in encoded:
             calls = [
-                searcher.tables[name]
+                searcher.tables.tables[name]
                 .vector_search(probe.vector)
                 .distance_type("cosine")
                 .limit(CANDIDATES)
@@ -153,7 +154,8 @@ def bench_search(store: Store, settings: Settings, rounds: int) -> None:
                 .to_arrow(timeout=dt.timedelta(seconds=10))
                 for name, probe in vectors.probes.items()
             ]
-            match = searcher.tables["bm25"].query().nearest_to_text(query.text, columns=["text"])
+            match = searcher.tables.tables["bm25"].query()
+            match = match.nearest_to_text(query.text, columns=["text"])
             calls.append(match.limit(CANDIDATES).select(["item_id", "uri", "_score"]).to_arrow())
             await asyncio.gather(*calls)
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from pipelines.models.protocols import Identity
 from pipelines.releases.candidate import _compact, _index_attributes, _index_vectors
-from pipelines.search.searcher import CANDIDATES
+from pipelines.search.retrieval import CANDIDATES
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.upkeep import search

@@ -20,6 +20,8 @@ from pipelines.search.searcher import Searcher
 from pipelines.settings import Settings
 from pipelines.store import Store
 
+ANY = Settings(refuse_nonsense=False)
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -34,7 +36,7 @@ def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def found(store: Store, manifest: Manifest, text: str, where: str | None = None) -> list[str]:
     query = Query(text, k=3, where=where)
-    answer = asyncio.run(Searcher(store, manifest, Settings(refuse_nonsense=False)).answer(query))
+    answer = asyncio.run(Searcher(store, manifest, ANY).answer(query))
     return [entry.item_id for entry in answer.shown]
 
 
@@ -123,7 +125,7 @@ def test_an_encoder_of_another_identity_is_not_asked(
     manifest = publish(store, CHOICES, settings).manifest
     choice = manifest.channels["visual"].model_copy(update={"spec": "other"})
     changed = manifest.model_copy(update={"channels": {"visual": choice}})
-    answer = asyncio.run(Searcher(store, changed, Settings(refuse_nonsense=False)).answer(Query("1")))
+    answer = asyncio.run(Searcher(store, changed, ANY).answer(Query("1")))
     assert [each.name for each in answer.encoded.degraded] == ["visual"]
     assert "toy" in answer.encoded.degraded[0].reason and not answer.shown
 
@@ -131,7 +133,7 @@ def test_an_encoder_of_another_identity_is_not_asked(
 def test_channels_of_a_result_sum_to_its_score(store: Store, settings: Settings) -> None:
     fill(store, range(50))
     manifest = publish(store, CHOICES, settings).manifest
-    answer = asyncio.run(Searcher(store, manifest, Settings(refuse_nonsense=False)).answer(Query("7", k=50)))
+    answer = asyncio.run(Searcher(store, manifest, ANY).answer(Query("7", k=50)))
     assert len(answer.shown) == 50
     for entry in answer.shown:
         assert sum(entry.channels.values()) == pytest.approx(entry.score, abs=1e-9)

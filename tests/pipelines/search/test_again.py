@@ -171,3 +171,19 @@ def test_no_name_is_written_down(home: Home) -> None:
     assert files and not any(b"ana" in each and b"banana" not in each for each in files)
     [row] = home.store.queries.rows(["user"])
     assert row["user"] == home.service.pseudonym("ana")
+
+
+def test_a_share_of_the_users_gets_the_profile_on_trial_and_always_the_same_ones(
+    home: Home,
+) -> None:
+    trial = {"trial_profile": "hybrid", "trial_share": 0.3}
+    tried = SearchService(home.store, home.settings.model_copy(update=trial))
+
+    def profiles() -> list[str]:
+        callers = [Caller(user=f"user-{number}", region="eu") for number in range(60)]
+        answers = [home.run(tried.search(Query("3"), caller=each)) for each in callers]
+        return [answer["profile"] for answer in answers]
+
+    first = profiles()
+    assert first == profiles() and 8 <= first.count("hybrid") <= 28
+    assert home.run(tried.search(Query("3")))["profile"] == "default", "operators are no users"

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from cachetools import LRUCache
 
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
+from pipelines.recipes import digest_json
 from pipelines.releases.log import require
 from pipelines.rights import Caller, condition, governed
 from pipelines.search.caches import Cache
@@ -67,6 +69,7 @@ class Following:
         self._settings = settings
         self._mirror_bytes = mirror_bytes
         self._cache = cache
+        self._looking = threading.Lock()
         self._changed: LRUCache[tuple, frozenset[str]] = LRUCache(_RIGHTS)
         self._mirroring: asyncio.Task[None] | None = None
         self._seen: int | None = None
@@ -86,7 +89,9 @@ class Following:
         if self._polling is not None and self._awaited:
             await asyncio.shield(self._polling)
         assert self.searcher is not None  # the first poll was awaited, and raises without one
-        return self.seen_by(caller, self.searcher)
+        if caller is None:
+            return self.seen_by(None, self.searcher)
+        return await asyncio.to_thread(self.seen_by, caller, self.searcher)
 
     def seen_by(self, caller: Caller | None, searcher: Searcher) -> View:
         """Return what a caller may see of a release that is open."""
@@ -94,11 +99,14 @@ class Following:
         # Rows know who consented when they were indexed; the ids, who changed their mind since.
         complete = self.hidden.is_complete
         consent = None if complete else governed(dt.datetime.now(dt.UTC))
+        epoch = self.hidden.epoch
+        if withdrawn:
+            hidden, epoch = hidden | withdrawn, digest_json([epoch, sorted(withdrawn)])
         return View(
             searcher,
-            Allowed(both(condition(caller, searcher.tables.columns), consent), hidden | withdrawn),
-            Allowed(both(condition(caller), consent), hidden),
-            self.hidden.epoch,
+            Allowed(both(condition(caller, searcher.tables.columns), consent), hidden),
+            Allowed(both(condition(caller), consent), self.hidden.items),
+            epoch,
         )
 
     def _withdrawn(self, caller: Caller | None, searcher: Searcher) -> frozenset[str]:
@@ -111,11 +119,12 @@ class Following:
             return frozenset()
         made = searcher.manifest.created_at
         key = (self.hidden.items_version, rights, made)
-        if key not in self._changed:
-            since = f"updated_at >= TIMESTAMP '{made.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
-            found = self._store.items.read(["item_id"], f"{since} AND NOT {rights}")
-            self._changed[key] = frozenset(found["item_id"].to_pylist())
-        return self._changed[key]
+        with self._looking:
+            if key not in self._changed:
+                since = f"updated_at >= TIMESTAMP '{made.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
+                found = self._store.items.read(["item_id"], f"{since} AND NOT {rights}")
+                self._changed[key] = frozenset(found["item_id"].to_pylist())
+            return self._changed[key]
 
     async def refresh(self) -> None:
         """Take in what expired, and swap to the serving release once it is ready to answer."""

@@ -98,7 +98,6 @@ class SearchService:
 
         Raises BadInput, with the reasons, when nothing is left to ask with.
         """
-
         query = self._on_trial(query, caller)
 
         async def ask(view: View) -> Answered:

@@ -14,6 +14,7 @@ from toy import CHOICES, fill, item_id
 from pipelines.errors import BadInput
 from pipelines.models import factory
 from pipelines.models.suite import ModelSuite
+from pipelines.outcomes import now
 from pipelines.privacy.pii import Detector
 from pipelines.releases.publish import publish
 from pipelines.rights import Caller
@@ -84,6 +85,21 @@ def test_no_answer_crosses_rights(home: Home) -> None:
     again = home.ask("3", Caller(user="eve", region="EU"))
     assert again["cached"] == "results" and ids(again) == ids(eu), "the same rights see the same"
     assert home.ask("3", Caller())["results"] == []
+
+
+def test_a_region_that_changed_holds_before_it_is_indexed_and_in_older_releases(
+    home: Home,
+) -> None:
+    before = home.ask("3", EU)
+    assert item_id(2) in ids(before) and home.ask("3", EU)["cached"] == "results"
+    row = home.store.items.rows(where=f"item_id = '{item_id(2)}'")[0]
+    moved = row | {"region": "us", "updated_at": now()}
+    home.store.items.replace(f"item_id = '{item_id(2)}'", [moved])
+    home.run(home.service.view())
+    after = home.ask("3", EU)
+    assert after["cached"] is None and item_id(2) not in ids(after)
+    assert {*ids(after)} == {*ids(before)} - {item_id(2)}
+    assert home.run(home.service.item(item_id(2), EU)) is None
 
 
 def test_neither_a_release_nor_an_erasure_is_answered_by_what_was_before(home: Home) -> None:

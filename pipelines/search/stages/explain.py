@@ -24,5 +24,6 @@ def _result(asked: Retrieval, entry: Scored) -> dict[str, Any]:
     best = max(found, key=lambda name: (entry.channels.get(name, 0.0), name))
     words: list[str] = []
     if asked.query.literal and BM25 in found:
-        words = matched(asked.query.literal, found[BM25][entry.item_id].row["text"])
+        passage = found[BM25][entry.item_id]
+        words = matched(asked.query.literal, passage.found["text"][passage.position].as_py())
     return result(entry, found[best][entry.item_id].row, best, words)

@@ -26,7 +26,7 @@ from pipelines.store import Store
 
 _POLL_S = 0.5
 _IDLE_S = 1.5
-_HELD_S = 10.0
+_HELD_S = 0.5
 _RIGHTS = 256  # of different callers that are remembered
 
 
@@ -51,7 +51,7 @@ class Following:
     the last one goes on answering, except after a pause: then a query waits, so that no answer
     comes from a release that was replaced seconds ago. The ledger is looked at by every query.
     With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
-    answering for some seconds meanwhile; where that takes longer, the tables of the new one do.
+    answering for half a second meanwhile; where that takes longer, the tables of the new one do.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class Writer(Generic[T]):
             finally:
                 self._hurried -= 1
 
-    def close(self, timeout_s: float = 10.0) -> None:
+    def close(self, timeout_s: float = 30.0) -> None:
         """Write what waits and stop."""
         with self._changed:
             self._closed = True

@@ -6,21 +6,29 @@ from typing import Any
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "dog", "cat", "on", "beach"]
 
 
-def tiny_sentences(folder: Path) -> Path:
-    """Make a sentence-transformers model of width 16 with random weights."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel
+def bert_config(words: int, **changed: Any) -> Any:
+    """Return the configuration of a BERT of width 16."""
+    from transformers import BertConfig
 
-    save_tokenizer(folder / "bert")
-    config = BertConfig(
-        vocab_size=len(VOCABULARY),
+    return BertConfig(
+        vocab_size=words,
         hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=32,
+        **changed,
     )
+
+
+def tiny_sentences(folder: Path) -> Path:
+    """Make a sentence-transformers model of width 16 with random weights."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertModel
+
+    save_tokenizer(folder / "bert")
+    config = bert_config(len(VOCABULARY))
     BertModel(config).save_pretrained(folder / "bert")
     words = Transformer(str(folder / "bert"), max_seq_length=16)
     model = SentenceTransformer(modules=[words, Pooling(16)], device="cpu")

@@ -17,7 +17,7 @@ from pipelines.errors import MediadexError
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
 from pipelines.tables.indexes import standing
-from pipelines.tables.vectors import HEAD
+from pipelines.tables.vectors import HEAD, unit
 
 _SAME = 1 - 1e-5
 _ROW_IDS = ("_rowid", "ids")
@@ -214,16 +214,11 @@ def _centres(dataset: Any, needles: Iterable[Needle]) -> bool:
         if index.field_names == ["vector"]:
             centres = dataset.centroids(index_name=index.name)
             width = centres.type.list_size
-            known = _unit(centres.values.to_numpy().reshape(-1, width))
+            known = unit(centres.values.to_numpy().reshape(-1, width))
             own = [vector for vector in sought if len(vector) == width]
-            if own and (known @ _unit(np.stack(own)).T).max() > _SAME:
+            if own and (known @ unit(np.stack(own)).T).max() > _SAME:
                 return True
     return False
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def _holds(file: File, finder: Finder) -> bool:

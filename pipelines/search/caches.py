@@ -19,6 +19,7 @@ import numpy as np
 from cachetools import TTLCache
 
 from pipelines.progress import LOGGER
+from pipelines.tables.vectors import unit
 
 LEVELS: Mapping[str, float] = {
     "embedding": 3600.0,
@@ -187,18 +188,18 @@ class SemanticCache:
 
     def get(self, scope: str, text: str, vector: np.ndarray) -> bytes | None:
         """Return the answer of the query most like this one, `None` where none is like it."""
-        unit = _unit(vector)
-        value = self._nearest(_place(scope, text, unit), unit)
+        asked = unit(np.asarray(vector, np.float32))
+        value = self._nearest(_place(scope, text, asked), asked)
         self._cache.count(self.LEVEL, value is not None)
         return value
 
     def set(self, scope: str, text: str, vector: np.ndarray, value: bytes) -> None:
         """Keep the answer of a query with a vector (d,)."""
-        unit = _unit(vector)
-        place = _place(scope, text, unit)
-        key = key_of(place, unit.tobytes().hex())
+        asked = unit(np.asarray(vector, np.float32))
+        place = _place(scope, text, asked)
+        key = key_of(place, asked.tobytes().hex())
         self._cache.write(self.LEVEL, key, value)
-        entry = bytes.fromhex(key) + unit.tobytes()
+        entry = bytes.fromhex(key) + asked.tobytes()
         with self._lock:
             known = self._entries(place, len(entry))
             kept = [entry, *(each for each in known if each != entry)][:_NEIGHBOURS]
@@ -229,9 +230,3 @@ _KEY_BYTES = 32
 def _place(scope: str, text: str, unit: np.ndarray) -> str:
     exact = sorted(word for word in text.casefold().split() if re.search(r"\d", word))
     return key_of(scope, exact, len(unit))
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    values = np.asarray(vector, np.float32)
-    length = np.linalg.norm(values)
-    return values / length if length > 0 else values

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.search.asked.query import Query
+from pipelines.search.engines.lance import both
 from pipelines.search.engines.protocol import EVERYTHING, Allowed
 from pipelines.search.fusion.profiles import BM25
 from pipelines.search.fusion.scores import Scored
@@ -54,7 +55,7 @@ async def travel(
     """
     journey, given = Journey(), None
     for number, hop in enumerate(hops, start=1):
-        of_kind = replace(allowed, where=_and(allowed.where, f"kind = {quoted(hop.kind)}"))
+        of_kind = replace(allowed, where=both(allowed.where, f"kind = {quoted(hop.kind)}"))
         answer = await searcher.answer(query, of_kind, given=given, **known)
         alike = {entry.item_id: _similarity(answer, entry) for entry in answer.shown}
         passed = [entry for entry in answer.shown if alike[entry.item_id] >= hop.threshold]
@@ -73,10 +74,6 @@ async def travel(
         carried = [entry.item_id for entry in passed[:_CARRIED]]
         given = await probes_of(searcher, carried, query)
     return journey
-
-
-def _and(one: str | None, other: str) -> str:
-    return f"({one}) AND ({other})" if one else other
 
 
 def _similarity(answer: Retrieval, entry: Scored) -> float:

@@ -103,7 +103,7 @@ class SearchService:
         async def ask(view: View) -> Answered:
             key = _key(query, view, caller) if not uploads and _is_text(query) else None
             if key and (known := self._cache.get("results", key)):
-                return self._again(known, query, caller, "results")
+                return await self._again(known, query, caller, "results")
             asked = await view.searcher.answer(
                 query,
                 view.allowed,
@@ -114,7 +114,7 @@ class SearchService:
             )
             alike = _Alike(self._alike, asked, _scope(query, view, caller)) if key else None
             if alike and (known := alike.get()):
-                return self._again(known, query, caller, "semantic")
+                return await self._again(known, query, caller, "semantic")
             document, found = self._recorded(await run(asked, ANSWERING), caller)
             if key and not document["degraded"]:
                 value = json.dumps([document, found]).encode()
@@ -255,10 +255,12 @@ class SearchService:
             self._journal.add(recorded(answer, document, self._named(caller), like))
         return document, ids_of(answer.ranked)
 
-    def _again(self, known: bytes, query: Query, caller: Caller | None, level: str) -> Answered:
+    async def _again(
+        self, known: bytes, query: Query, caller: Caller | None, level: str
+    ) -> Answered:
         """Answer with what was answered before, as a query of its own."""
         document, found = json.loads(known)
-        first, hidden = document["query_id"], self._hidden_now()
+        first, hidden = document["query_id"], await asyncio.to_thread(self._hidden_now)
         results = [
             # Another one's words may have been asked before.
             each | {"matched": [word for word in each["matched"] if word in (query.typed or "")]}

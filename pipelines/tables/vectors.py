@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.tables.facts import equals_any, quoted
@@ -18,6 +19,12 @@ HEAD = "head"
 """The tag of the newest content while a purge rewrites older versions, which come after it."""
 
 _TRIES = 20
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors, (..., width), at length one; those of length zero stay."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def retried(table: Any, change: Callable[[], Any]) -> Any:

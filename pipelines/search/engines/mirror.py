@@ -19,6 +19,7 @@ from pipelines.search.engines.protocol import PLACE, Allowed, Found
 from pipelines.search.engines.rows import Rows
 from pipelines.search.engines.words import HeldPassages, Word
 from pipelines.search.fusion.profiles import BM25
+from pipelines.tables.vectors import unit
 
 _BATCH = 8_192
 _LEAST_BYTES = 256  # a passage
@@ -174,8 +175,7 @@ async def _read_channel(table: Any, budget_bytes: int) -> HeldChannel | None:
 def _fill(vectors: np.ndarray, rows: Rows, batch: pa.RecordBatch) -> None:
     """Put a batch's vectors, at length one, where their rows are."""
     found = batch["vector"].flatten().to_numpy().reshape(-1, vectors.shape[1])
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    vectors[rows.at(batch["_rowid"].to_numpy())] = found / np.where(lengths > 0, lengths, 1)
+    vectors[rows.at(batch["_rowid"].to_numpy())] = unit(found)
 
 
 def _version(manifest: Manifest, name: str) -> tuple[str, int] | None:

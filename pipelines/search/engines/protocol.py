@@ -101,9 +101,6 @@ class Found(Mapping[str, Hit]):
         return len(self.ids)
 
 
-Hits = Mapping[str, Found]
-"""What was found, by channel."""
-
 PLACE = ("item_id", "uri", "title", "kind", "segment", "page", "start_s", "end_s")
 """The columns by which a hit is shown."""
 

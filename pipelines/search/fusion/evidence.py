@@ -33,10 +33,6 @@ class Evidence(Mapping[str, Mapping[str, float]]):
         """Return other values of the same items and channels."""
         return Evidence(self.ids, self.channels, matrix)
 
-    def column(self, channel: str) -> np.ndarray:
-        """Return the values of a channel, (items,)."""
-        return self.matrix[:, self.channels.index(channel)]
-
     @cached_property
     def _places(self) -> Mapping[str, int]:
         return {item_id: place for place, item_id in enumerate(self.ids)}

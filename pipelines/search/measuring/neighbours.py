@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pipelines.tables.vectors import unit
+
 NEIGHBOURS = 10
 _EQUAL = 1e-5
 _BLOCK = 8192
@@ -42,9 +44,3 @@ def recall(distances: np.ndarray, bound: float, count: int = NEIGHBOURS) -> floa
 def blocks(vectors: np.ndarray) -> Iterable[np.ndarray]:
     """Cut vectors into batches that are compared at once."""
     return (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors at unit length; those of length zero stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)

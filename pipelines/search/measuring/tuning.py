@@ -21,9 +21,10 @@ from pipelines.releases.manifest import ChannelVersion
 from pipelines.releases.tuned import Choice, read_choices, write_choices
 from pipelines.search.measuring.bench import Bench, Point
 from pipelines.search.measuring.choosing import choose
-from pipelines.search.measuring.neighbours import perturbed, unit
+from pipelines.search.measuring.neighbours import perturbed
 from pipelines.store import Store
 from pipelines.tables.indexes import TRAINABLE, AskedIndex, VectorIndex
+from pipelines.tables.vectors import unit
 
 _PROBES = (5, 10, 20, 30, 64)
 _REFINES = (1, 2, 4)

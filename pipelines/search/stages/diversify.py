@@ -1,10 +1,9 @@
 """Like things apart, so that the first results show more of what there is."""
 
-import numpy as np
-
 from pipelines.search.fusion.diversity import PLAIN, diversify
 from pipelines.search.fusion.profiles import BM25
 from pipelines.search.retrieval import Retrieval
+from pipelines.tables.vectors import unit
 
 _CHOSEN_FROM = 50
 
@@ -28,10 +27,6 @@ class Diversify:
         channel = max(channels, key=lambda name: (len(names & asked.hits[name].keys()), name))
         with asked.part(channel):
             rows = await asked.searcher.tables.vectors(channel, names)
-        vectors = {item: _unit(each.mean(axis=0)) for item, each in rows.items()}
+        vectors = {item: unit(each.mean(axis=0)) for item, each in rows.items()}
         ordered = diversify(best, vectors, asked.query.diversity, asked.wanted)
         asked.ranked = [*ordered, *asked.ranked[depth:]]
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)

@@ -23,9 +23,9 @@ class Normalise:
         query = asked.query
         if query.plan not in PLANS:
             raise BadInput(f"there is no such plan; choose {', '.join(PLANS)}")
-        if unknown := set(query.channels) - CHANNELS.keys() - {profiles.BM25}:
+        if set(query.channels) - CHANNELS.keys() - {profiles.BM25}:
             named = ", ".join((*CHANNELS, profiles.BM25))
-            raise BadInput(f"there are no channels {len(unknown)} of those named; choose {named}")
+            raise BadInput(f"there is no such channel; choose of {named}")
         image = query.image
         if image is not None and max(image.size) > _SIDE:
             image = image.copy()

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from checkpoints import save_tokenizer
+from checkpoints import bert_config, save_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,20 +115,12 @@ def test_an_item_is_as_good_as_its_best_passage() -> None:
 def tiny_cross_encoder(folder: Path, labels: int = 1) -> Path:
     """Make a cross-encoder of width 16 with random weights."""
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertForSequenceClassification
 
     torch.manual_seed(0)
     path = folder / f"tiny-cross-{labels}"
     tokenizer = save_tokenizer(path)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-        initializer_range=1.0,
-    )
+    config = bert_config(len(tokenizer), initializer_range=1.0)
     config.num_labels = labels
     BertForSequenceClassification(config).save_pretrained(path)
     return path

@@ -1,22 +1,13 @@
 """From raw similarities to one ranked list of all candidates."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import replace
-from itertools import chain
-
-import numpy as np
 
 from pipelines.search import catalog
-from pipelines.search.asked.query import Query
-from pipelines.search.fusion import calibration
-from pipelines.search.fusion.evidence import Evidence
-from pipelines.search.fusion.profiles import BM25, DEFAULT, PROFILES, Profile, weights
+from pipelines.search.fusion.profiles import PROFILES
 from pipelines.search.fusion.scores import fuse
 from pipelines.search.retrieval import Retrieval
-
-# A caption that was made up for a picture says less than what a person wrote or said.
-_GUESS_TRUST = 0.1
+from pipelines.search.weighing import kinds, modality, on_scale, shares_of, similarities
 
 
 class Fuse:
@@ -44,75 +35,3 @@ class Fuse:
             modality(asked.query),
             kinds(asked) if profile.modalities else None,
         )
-
-
-def similarities(asked: Retrieval, only: Collection[str] | None = None) -> Evidence:
-    """Return what was found, of all items or of some, on the scales that it was found on."""
-    ids = only or dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
-    places = {item_id: place for place, item_id in enumerate(ids)}
-    matrix = np.full((len(places), len(asked.hits)), np.nan)
-    for column, found in enumerate(asked.hits.values()):
-        rows = np.array([places.get(item_id, -1) for item_id in found.ids], np.int64)
-        matrix[rows[rows >= 0], column] = found.scores[rows >= 0]
-    return Evidence([*places], [*asked.hits], matrix)
-
-
-def on_scale(asked: Retrieval, found: Evidence, profile: Profile) -> Evidence:
-    """Put similarities on the profile's scale; a passage that no word is in counts as 0."""
-    matrix = found.matrix.copy()
-    for column, name in enumerate(found.channels):
-        if name == BM25:
-            matrix[:, column] = np.nan_to_num(matrix[:, column])
-        if profile.scale == "calibrated":
-            matrix[:, column] = _calibrated(asked, name, matrix[:, column])
-    return found.with_matrix(matrix)
-
-
-def _calibrated(asked: Retrieval, name: str, values: np.ndarray) -> np.ndarray:
-    """Put raw similarities on the fixed scales, or on those that the release learned."""
-    manifest, probe = asked.searcher.manifest, asked.encoded.probes.get(name)
-    learned = manifest.learned if asked.profile == DEFAULT else None
-    medium = probe.medium if probe else "text"
-    curve = learned.platt.get(calibration.scale_of(name, medium)) if learned else None
-    if probe is not None:
-        if curve:
-            return calibration.platt(values, curve)
-        return calibration.similarity(values, manifest.channels[name].spec, probe.medium)
-    words = len((asked.query.literal or "").split())
-    passages = manifest.passages.rows if manifest.passages else 0
-    if curve:
-        return calibration.platt(calibration.matched(values, words, passages), curve)
-    return calibration.bm25(values, words, passages)
-
-
-def shares_of(asked: Retrieval, profile: Profile) -> dict[str, float]:
-    """Return the weights of the profile, as far as they fit what is asked with.
-
-    A channel that is asked with a made-up caption counts for less. Asked with a film, whole films
-    count as pictures do otherwise: each picture shown in it is like only a part of it.
-    """
-    query, learned = asked.query, asked.searcher.manifest.learned
-    shares = weights(asked.profile, learned.weights if learned else None)
-    if profile.rule != "mean":
-        return shares
-    if query.clip:
-        shares |= {"video": shares["visual"], "visual": shares["video"]}
-    if not query.typed and query.guess and query.guess.source == "caption":
-        probes = asked.encoded.probes
-        guessed = (name for name, probe in probes.items() if probe.medium == "text")
-        shares |= {name: shares[name] * _GUESS_TRUST for name in guessed}
-    return shares
-
-
-def modality(query: Query) -> str:
-    """Return what is asked with."""
-    if query.typed:
-        return "text"
-    return "video" if query.clip else "image" if query.image else "audio"
-
-
-def kinds(asked: Retrieval) -> dict[str, str]:
-    """Return the kind of each item that was found."""
-    return {
-        item_id: hit.row["kind"] for found in asked.hits.values() for item_id, hit in found.items()
-    }

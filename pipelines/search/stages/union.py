@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.search.fusion.profiles import PROFILES
 from pipelines.search.fusion.scores import fuse
 from pipelines.search.retrieval import Retrieval
-from pipelines.search.stages.fuse import kinds, modality, on_scale, shares_of, similarities
+from pipelines.search.weighing import kinds, modality, on_scale, shares_of, similarities
 
 _FEWEST = 100
 _PER_RESULT = 5

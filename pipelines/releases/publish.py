@@ -40,14 +40,13 @@ def publish(
     """Make a release of the present state of all tables, and promote it if the gates pass it.
 
     With `hold`, or after a rollback, it stays a candidate until `promote`. With nothing changed the
-    release of this state
-    stands, also one on hold or rolled back; if it was refused, or if another one serves by now
-    because other models had been chosen, the gates are asked again.
+    release of this state stands, also one on hold or rolled back; if it was refused, or if another
+    one serves by now because other models had been chosen, the gates are asked again.
     """
     with store.lock.shared():
         before = log.read(store)
         candidate = build(store, encoders, settings.index_rows, before.manifests)
-        same = _same(before, candidate)
+        same = _same(before, candidate, before)
         if same is not None and before.states[same.release] in _SETTLED:
             return _standing(before, same)
         subject = same or candidate
@@ -58,7 +57,7 @@ def publish(
         decided: list[Publication] = []
 
         def decide(now: Log) -> Sequence[Event]:
-            same = _same(now, subject)
+            same = _same(now, subject, before)
             if same is None:
                 named = subject.model_copy(update={"release": now.next_name})
                 decided[:] = [Publication(named, True, kind, verdict)]
@@ -147,11 +146,13 @@ def _servable(store: Store, past: Log, release: str) -> Manifest:
     return manifest
 
 
-def _same(past: Log, candidate: Manifest) -> Manifest | None:
-    """Return the newest release that names the state which a candidate names, or a later one."""
-    for manifest in reversed(past.manifests.values()):
-        # Somebody published a later state while this candidate was being built.
-        overtaken = manifest.created_at > candidate.created_at and manifest.is_ahead_of(candidate)
+def _same(past: Log, candidate: Manifest, before: Log) -> Manifest | None:
+    """Return the newest release that names the state which a candidate names, or a later one.
+
+    A later one can only have been entered since `before`, while the candidate was being built.
+    """
+    for name, manifest in reversed(past.manifests.items()):
+        overtaken = name not in before.manifests and manifest.is_ahead_of(candidate)
         if overtaken or manifest.contents() == candidate.contents():
             return manifest
     return None

@@ -1,9 +1,11 @@
 """Releases over real tables: what they name, what is decided on them, what search finds."""
 
 import asyncio
+import datetime as dt
 import multiprocessing
 import time
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import pytest
@@ -13,7 +15,8 @@ from pipelines.errors import GateRefused, MediadexError, NotReleased
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases import log
-from pipelines.releases.manifest import Manifest
+from pipelines.releases import publish as module
+from pipelines.releases.manifest import Manifest, Verdict
 from pipelines.releases.publish import is_current, promote, publish, rollback
 from pipelines.search.asked.query import Query
 from pipelines.search.searcher import Searcher
@@ -260,6 +263,29 @@ def test_a_rewritten_release_keeps_its_name_and_state(store: Store, settings: Se
     assert [row["state"] for row in log.history(store)] == ["serving", "superseded"]
     assert rollback(store).items == 2
     assert [event.sequence for event in log.read(store).events] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("started_first", ["the older state", "the newer state"])
+def test_a_state_that_was_overtaken_while_gates_were_asked_is_not_released(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, started_first: str
+) -> None:
+    fill(store, range(2))
+    ask, overtook = module.ask, []
+
+    def ask_slowly(*args: Any) -> Verdict:
+        if not overtook:
+            overtook.append(True)
+            store.channel("visual", MODEL).upsert(rows([100]))
+            other = publish(store, CHOICES, settings).manifest
+            if started_first == "the newer state":
+                earlier = other.created_at - dt.timedelta(minutes=1)
+                log.rewrite(store, [other.model_copy(update={"created_at": earlier})], "a slow one")
+        return ask(*args)
+
+    monkeypatch.setattr(module, "ask", ask_slowly)
+    standing = publish(store, CHOICES, settings)
+    assert standing.manifest.channels["visual"].rows == 3 and not standing.new
+    assert [*log.manifests(store)] == ["r000001"]
 
 
 def _publish_often(root: str, start: int) -> None:

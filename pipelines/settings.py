@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     snapshots: str = Field("", description="URI that nightly snapshots go to; empty: none.")
     keep_snapshot_days: float = Field(30.0, ge=0, description="Days that snapshots are kept.")
 
+    replica: str = Field(
+        "", description="URI of a copy that answers, read-only, while the storage does not."
+    )
     live_keys: tuple[str, ...] = Field(
         ("price", "availability"), description="Metadata that answers take from now, not an index."
     )
@@ -95,7 +98,13 @@ class Settings(BaseSettings):
         "", description="Profile that a share of the users gets, to be compared with the usual one."
     )
     trial_share: float = Field(0.1, ge=0, le=1, description="That share, by a hash of the user.")
+    trial_candidate: float = Field(
+        0.0, ge=0, le=1, description="Share of the users whom the candidate that waits answers."
+    )
     recency: float = Field(0.0, ge=0, description="Weight of how new an item is in its score.")
+    personal: float = Field(
+        0.0, ge=0, description="Weight of what callers liked before, of those who agreed to that."
+    )
     reranker: Literal["none", "lexical", "cross_encoder"] = Field(
         "none", description="What orders the best results anew."
     )

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from cachetools import LRUCache
 
 from pipelines.search.engines.protocol import Allowed, Found
@@ -12,6 +13,8 @@ from pipelines.search.engines.vectors import Selection, Vectors
 
 SELECTIONS = 64
 """Filters and sets of hidden items of which a table remembers the rows."""
+
+_CHANGED = 0.25  # of the rows that lists were learned from
 
 S = TypeVar("S")
 
@@ -55,13 +58,32 @@ class Held(Generic[S]):
 
 
 class HeldChannel(Held[Selection]):
-    """Rows with vectors, (rows, dimension) of length one or zero; safe in any thread."""
+    """Rows with vectors, (rows, dimension) of length one or zero; safe in any thread.
 
-    def __init__(self, rows: Rows, vectors: np.ndarray):
-        self._vectors = Vectors(vectors)
-        self._dimension = vectors.shape[1]
+    Where the rows were numbered after those of `before`, `vectors` are only those of the new ones.
+    """
+
+    def __init__(self, rows: Rows, vectors: np.ndarray, before: "HeldChannel | None" = None):
         # As in LanceDB, a vector of length zero is like no other.
-        super().__init__(rows, (vectors != 0).any(axis=1))
+        usable = (vectors != 0).any(axis=1)
+        self._dimension = vectors.shape[1]
+        if before is None:
+            self._vectors = Vectors(vectors)
+            self._first = len(rows)
+        else:
+            self._vectors = before._vectors.and_more(vectors)
+            self._first = before._first
+            usable = np.concatenate([before._usable, usable])
+        super().__init__(rows, usable & rows.present)
+
+    def numbered_on(self, table: pa.Table) -> Rows | None:
+        """Return a later version's rows, numbered after these.
+
+        Nothing where too much has come or gone since the lists were learned.
+        """
+        rows = Rows(table, self._rows)
+        come, gone = len(rows) - self._first, len(rows) - np.count_nonzero(rows.present)
+        return rows if come + gone <= _CHANGED * self._first else None
 
     @staticmethod
     def bytes_of(rows: Rows, dimension: int) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
@@ -16,7 +16,7 @@ from pipelines.releases.manifest import Manifest
 from pipelines.search.engines.held import Held, HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.protocol import PLACE, Allowed, Found
-from pipelines.search.engines.rows import Rows
+from pipelines.search.engines.rows import MARK, Rows
 from pipelines.search.engines.words import HeldPassages, Word
 from pipelines.search.fusion.profiles import BM25
 from pipelines.tables.vectors import unit
@@ -24,6 +24,7 @@ from pipelines.tables.vectors import unit
 _BATCH = 8_192
 _LEAST_BYTES = 256  # a passage
 _NEW_WORDS = 8  # Of more at once, LanceDB finds the best passages faster than all that match.
+_WORDS_AGAIN = 64
 _TIMEOUT = dt.timedelta(seconds=10)
 
 P = ParamSpec("P")
@@ -54,7 +55,7 @@ class Mirror:
 
         Passages come first, for most queries have words. Then the smallest channels: on disk one
         costs a query about as much whatever its size, so most are served by holding as many as
-        possible. What `before` holds at the same version is taken over.
+        possible. What `before` holds is taken over, of other versions the rows that stayed.
         """
         left = budget_bytes
         passages = before.passages if before and before._same(below, BM25) else None
@@ -66,17 +67,40 @@ class Mirror:
         held: dict[str, HeldChannel] = {}
         channels = below.manifest.channels
         for name in sorted(channels, key=lambda name: (channels[name].rows, name)):
-            known = before.held.get(name) if before and before._same(below, name) else None
-            channel = known or await _read_channel(below.tables[name], left)
+            known = before._of_same_table(below, name) if before else None
+            same = before is not None and before._same(below, name)
+            channel = known if same else await _read_channel(below.tables[name], left, known)
             if channel and channel.nbytes <= left:
                 held[name] = channel
                 left -= channel.nbytes
-        return cls(below, held, passages)
+        mirror = cls(below, held, passages)
+        if before:
+            await mirror._ask_again(before)
+        return mirror
+
+    async def _ask_again(self, before: "Mirror") -> None:
+        """Have ready the filters and words that were asked for lately."""
+        work: list[Awaitable[Any]] = []
+        for name, held in self.held.items():
+            if (known := before.held.get(name)) is not None and known is not held:
+                table = self.below.tables[name]
+                work += [_selection(held, table, each) for each in [*known.selections]]
+        passages, known_passages = self.passages, before.passages
+        if passages and known_passages and passages is not known_passages:
+            table, words = self.below.tables[BM25], [*known_passages.words][-_WORDS_AGAIN:]
+            work += [_selection(passages, table, each) for each in [*known_passages.selections]]
+            work += [_word(passages, table, each) for each in words]
+        await asyncio.gather(*work)
 
     def _same(self, other: LanceEngine, name: str) -> bool:
         """Tell whether a table stands here as it does in another engine."""
         mine, theirs = (_version(each.manifest, name) for each in (self.below, other))
         return mine is not None and mine == theirs
+
+    def _of_same_table(self, other: LanceEngine, name: str) -> HeldChannel | None:
+        """Return what is held of the table that another engine has of a channel, any version."""
+        mine, theirs = (each.manifest.channels.get(name) for each in (self.below, other))
+        return self.held.get(name) if mine and theirs and mine.table == theirs.table else None
 
     @property
     def covers(self) -> set[str]:
@@ -156,26 +180,31 @@ async def _read_passages(table: Any, budget_bytes: int) -> HeldPassages | None:
     return HeldPassages(await asyncio.to_thread(Rows, place))
 
 
-async def _read_channel(table: Any, budget_bytes: int) -> HeldChannel | None:
+async def _read_channel(
+    table: Any, budget_bytes: int, before: HeldChannel | None
+) -> HeldChannel | None:
     """Read a table of vectors, or nothing where it does not fit."""
     dimension = (await table.schema()).field("vector").type.list_size
     if 2 * dimension * await table.count_rows() > budget_bytes:
         return None
-    place = await table.query().select([*PLACE]).with_row_id().to_arrow()
-    rows = await asyncio.to_thread(Rows, place)
+    place = await table.query().select([*PLACE, *MARK]).with_row_id().to_arrow()
+    rows = await asyncio.to_thread(before.numbered_on, place) if before else None
+    if rows is None:
+        before, rows = None, await asyncio.to_thread(Rows, place)
     if HeldChannel.bytes_of(rows, dimension) > budget_bytes:
         return None
-    vectors = np.zeros((len(rows), dimension), np.float16)
-    query = table.query().select(["vector"]).with_row_id()
-    async for batch in await query.to_batches(max_batch_length=_BATCH):
-        await asyncio.to_thread(_fill, vectors, rows, batch)
-    return await asyncio.to_thread(HeldChannel, rows, vectors)
+    vectors = np.zeros((len(rows.new), dimension), np.float16)
+    query = table.query() if before is None else table.take_row_ids(rows.new.tolist())
+    batches = query.select(["vector"]).with_row_id().to_batches(max_batch_length=_BATCH)
+    async for batch in await batches:
+        await asyncio.to_thread(_fill, vectors, rows.new, batch)
+    return await asyncio.to_thread(HeldChannel, rows, vectors, before)
 
 
-def _fill(vectors: np.ndarray, rows: Rows, batch: pa.RecordBatch) -> None:
+def _fill(vectors: np.ndarray, row_ids: np.ndarray, batch: pa.RecordBatch) -> None:
     """Put a batch's vectors, at length one, where their rows are."""
     found = batch["vector"].flatten().to_numpy().reshape(-1, vectors.shape[1])
-    vectors[rows.at(batch["_rowid"].to_numpy())] = unit(found)
+    vectors[np.searchsorted(row_ids, batch["_rowid"].to_numpy())] = unit(found)
 
 
 def _version(manifest: Manifest, name: str) -> tuple[str, int] | None:

@@ -44,8 +44,27 @@ class Vectors:
         for start in range(0, count, _CHUNK):
             index.add(vectors[start : start + _CHUNK].astype(np.float32))
         index.make_direct_map(True)
+        self._hold(index)
+
+    def _hold(self, index: Any) -> None:
+        import faiss
+
         self._index = index
         self._lists = (faiss.vector_to_array(index.direct_map.array) >> 32).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def and_more(self, vectors: np.ndarray) -> "Vectors":
+        """Return these and some more, numbered on, in the lists that these were put into."""
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        more = Vectors.__new__(Vectors)
+        index = faiss.clone_index(self._index)
+        index.add(vectors.astype(np.float32))
+        more._hold(index)
+        return more
 
     @staticmethod
     def bytes_of(rows: int, dimension: int) -> int:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -246,7 +245,7 @@ def test_what_does_not_fit_is_asked_on_disk(store: Store) -> None:
     run(work)
 
 
-def test_channels_of_the_same_version_are_taken_over(tmp_path: Path, store: Store) -> None:
+def test_what_stayed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         first = opened(store)
         await first.open()
@@ -256,7 +255,9 @@ def test_channels_of_the_same_version_are_taken_over(tmp_path: Path, store: Stor
         store.channel("caption", OTHER).upsert(rows([200], OTHER))
         second = opened(store)
         await second.open()
-        after = await Mirror.built(second, MUCH, before)
+        with monkeypatch.context() as patch:
+            patch.setattr(module.Vectors, "__init__", None)
+            after = await Mirror.built(second, MUCH, before)
         assert after.held["visual"] is before.held["visual"]
         assert after.passages is before.passages is not None
         assert after.held["caption"] is not before.held["caption"]
@@ -264,6 +265,43 @@ def test_channels_of_the_same_version_are_taken_over(tmp_path: Path, store: Stor
         assert item_id(200) not in await before.nearest("caption", vector(200), only_eu, 5)
 
     run(work)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), exact_rows=st.sampled_from([8, 100]))
+def test_rows_that_stayed_are_found_as_if_all_were_read_anew(seed: int, exact_rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    keys = np.array([f"k{each}" for each in range(60)])
+    recipes, vectors = np.zeros(60, int), units(rng, 60)
+    channel, now = None, rng.random(60) < 0.8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EXACT_ROWS", exact_rows)
+        for _ in range(4):
+            # Compaction may give any row another id.
+            row_ids = rng.permutation(60)[now]
+            columns: dict[str, Any] = {name: pa.nulls(now.sum(), pa.string()) for name in PLACE}
+            columns |= {"item_id": keys[now], "key": keys[now], "recipe": recipes[now].astype(str)}
+            table = pa.table(columns | {"uri": row_ids.astype(str), "_rowid": row_ids})
+            rows = channel.numbered_on(table) if channel else None
+            before, rows = (channel, rows) if rows else (None, Rows(table))
+            order = np.searchsorted(np.sort(row_ids), rows.new)
+            new = vectors[now][np.argsort(row_ids)][order]
+            channel = HeldChannel(rows, new, before)
+
+            query, share = units(rng, 1)[0].astype(np.float32), rng.random(now.sum()) < 0.7
+            found = channel.nearest(query, channel.selected(row_ids[share]), 10, 10)
+            allowed = now.copy()
+            allowed[now] = share
+            assert best(keys, vectors, query, allowed, 10, 10) == near(found)
+            scored = channel.similarity(query, keys.tolist())
+            assert best(keys, vectors, query, now, 60, 60) == near(scored)
+            for item, hit in scored.items():
+                assert hit.row["uri"] == str(row_ids[keys[now] == item][0])
+
+            changed = rng.random(60) < 0.04
+            recipes[changed] += 1
+            vectors[changed] = units(rng, changed.sum())
+            now ^= rng.random(60) < 0.04
 
 
 def test_many_may_ask_at_once() -> None:

@@ -59,6 +59,7 @@ ROWS = 200
 BEST = 10
 IN_FLIGHT = 8
 CHUNK = 20_000
+MORE = 100
 CONSOLE = Console(width=110)
 WIDTH = 384
 
@@ -106,7 +107,7 @@ async def bench(home: Path, options: argparse.Namespace) -> None:
     """Run every section over the same release."""
     world, store = imagine(options.items, options.queries), Store(str(home))
     started = time.perf_counter()
-    fill(store, world)
+    fill(store, world, range(options.items))
     manifest = released(store, min(20_000, options.items))
     world.keep(home)
     tables = LanceEngine(store, manifest)
@@ -222,6 +223,7 @@ async def whole(
             for _ in range(options.rounds)
         ]
         print(f"HTTP with the mirror, {IN_FLIGHT} in flight: {spread(rates, 0)} requests a second")
+        await asyncio.to_thread(switches, Store(str(home)), ports["mirror"], repeats, options)
     finally:
         for server in servers:
             server.terminate()
@@ -268,6 +270,34 @@ class Repeats:
         return json.dumps(asked).encode()
 
 
+def switches(store: Store, port: int, repeats: Repeats, options: argparse.Namespace) -> None:
+    """Ask without a pause while releases with some more items in every table are promoted."""
+    connection, warm, first, late = HTTPConnection("127.0.0.1", port), [], [], []
+
+    def ask(number: int) -> tuple[str, float]:
+        body = repeats.body(number % len(repeats.world.words), len(CHANNELS))
+        started = time.perf_counter()
+        release: str = asked(connection, body)["release"]
+        return release, time.perf_counter() - started
+
+    for number in range(2, options.rounds + 2):
+        fill(store, repeats.world, range(MORE), f"again-{number}-")
+        warm.append(statistics.median(ask(each)[1] for each in range(50)))
+        name = released(store, min(20_000, options.items), number).release
+        since = time.perf_counter()
+        serving, place = "", 0
+        while serving != name:
+            serving, took = ask(place)
+            place += 1
+        first.append(took)
+        late.append(time.perf_counter() - since)
+    ratio = [each / usual for each, usual in zip(first, warm, strict=True)]
+    print(
+        f"{MORE} items more: the first query of a new release takes {spread(ratio, 2)} times the "
+        f"median of those before; it serves {spread(late, 2)} s after its promotion"
+    )
+
+
 def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
     """Return a request over HTTP, on a connection that stays open."""
     connection = HTTPConnection("127.0.0.1", port)
@@ -280,8 +310,8 @@ def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
     return ask
 
 
-def asked(connection: HTTPConnection, body: bytes) -> None:
-    """Ask, and hold the answer to be one."""
+def asked(connection: HTTPConnection, body: bytes) -> dict[str, Any]:
+    """Ask, hold the answer to be one, and return it."""
     kind = {"Content-Type": "application/json"}
     try:
         connection.request("POST", "/v1/search", body, kind)
@@ -291,9 +321,10 @@ def asked(connection: HTTPConnection, body: bytes) -> None:
         connection.close()
         connection.request("POST", "/v1/search", body, kind)
         answer = connection.getresponse()
-    document = json.loads(answer.read())
+    document: dict[str, Any] = json.loads(answer.read())
     if answer.status != 200 or document["cached"] or not document["results"]:
         raise RuntimeError(f"status {answer.status}: {document}")
+    return document
 
 
 def answered_a_second(port: int, repeats: Repeats, seconds: float) -> float:
@@ -380,10 +411,11 @@ def until_ready(port: int, seconds: float = 300.0) -> None:
     raise RuntimeError("the server did not come up")
 
 
-def released(store: Store, index_rows: int) -> Manifest:
+def released(store: Store, index_rows: int, number: int = 1) -> Manifest:
     """Index the tables and enter them as the serving release, past the gates."""
     encoders = {name: ModelChoice(name, identity(name)) for name in CHANNELS}
-    manifest = build(store, encoders, index_rows, {}).model_copy(update={"release": "r000001"})
+    manifest = build(store, encoders, index_rows, {})
+    manifest = manifest.model_copy(update={"release": f"r{number:06d}"})
     verdict = Verdict(gates=[])
     log.append(store, lambda _: [Event("promoted", manifest.release, manifest, verdict)])
     return manifest
@@ -503,12 +535,12 @@ def imagine(items: int, queries: int) -> World:
     )
 
 
-def fill(store: Store, world: World) -> None:
-    """Write all rows, past the steps that would make them."""
-    count = len(world.passages)
-    ids = [item_id(number) for number in range(count)]
+def fill(store: Store, world: World, numbers: range, prefix: str = "") -> None:
+    """Write the rows of some items, past the steps that would make them."""
+    count = len(numbers)
+    ids = [prefix + item_id(number) for number in numbers]
     region, domain, rights = (
-        np.where(world.attributes[share], value, "other")
+        np.where(world.attributes[share][numbers], value, "other")
         for share, value in (("50 %", "half"), ("10 %", "tenth"), ("1 %", "hundredth"))
     )
     common = {
@@ -523,14 +555,15 @@ def fill(store: Store, world: World) -> None:
         "usage_rights": rights,
     }
     for name in CHANNELS:
-        flat = pa.array(world.items[name].ravel())
+        flat = pa.array(world.items[name][numbers].ravel())
         vectors = pa.FixedSizeListArray.from_arrays(flat, WIDTH)
         write(store.channel(name, identity(name)), common | {"vector": vectors})
-    write(store.passages, common | {"text": world.passages, "source": ["ocr"] * count})
+    texts = [world.passages[number] for number in numbers]
+    write(store.passages, common | {"text": texts, "source": ["ocr"] * count})
 
 
 def write(table: SearchTable, columns: dict[str, object]) -> None:
-    """Add columns to a new table; those that are missing are empty."""
+    """Add columns to a table; those that are missing are empty."""
     count = len(columns["key"])  # type: ignore[arg-type]
     rows = pa.table(
         {

@@ -92,7 +92,7 @@ async def _slot(request: Request) -> AsyncIterator[None]:
         yield
 
 
-def _caller(request: Request) -> Caller | None:
+async def _caller(request: Request) -> Caller | None:
     caller: Caller | None = request.state.caller
     return caller
 

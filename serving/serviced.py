@@ -17,7 +17,7 @@ class Serving:
     service: SearchService
 
 
-def _serving(request: Request) -> Serving:
+async def _serving(request: Request) -> Serving:
     serving: Serving = request.app.state.serving
     return serving
 

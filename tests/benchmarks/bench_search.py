@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPConnection, RemoteDisconnected
+from http.client import HTTPConnection
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -270,15 +271,91 @@ class Repeats:
         return json.dumps(asked).encode()
 
 
+class Client:
+    """A connection that stays open, and does next to nothing beside sending and receiving.
+
+    It shares the cores with the server that is measured.
+    """
+
+    def __init__(self, port: int):
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def ask(self, body: bytes) -> bytes:
+        """Ask, hold the answer to be a new one with results, and return its document."""
+        head = f"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        answer = self._exchanged(head.encode() + body)
+        document = answer[answer.index(b"\r\n\r\n") + 4 :]
+        known = b'"cached":null' in document and b'"results":[{' in document
+        if not answer.startswith(b"HTTP/1.1 200 ") or not known:
+            raise RuntimeError(answer.decode())
+        return document
+
+    def _exchanged(self, request: bytes) -> bytes:
+        for fresh in (self._socket is None, True):
+            if fresh:
+                self._socket = socket.create_connection(("127.0.0.1", self._port))
+            assert self._socket is not None
+            self._socket.sendall(request)
+            answer = self._received(self._socket)
+            if answer:
+                return answer
+            # The server closes what was idle for seconds.
+        raise RuntimeError("the server closed the connection")
+
+    def _received(self, connection: socket.socket) -> bytes:
+        answer, whole = b"", None
+        while whole is None or len(answer) < whole:
+            part = connection.recv(1 << 16)
+            if not part:
+                return b""
+            answer += part
+            if whole is None and (end := answer.find(b"\r\n\r\n")) >= 0:
+                length = re.search(rb"(?i)content-length: (\d+)", answer[:end])
+                whole = end + 4 + int(length[1] if length else 0)
+        return answer
+
+
+def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
+    """Return a request over HTTP."""
+    client = Client(port)
+
+    async def ask(number: int) -> Found:
+        # Nothing else runs meanwhile, so that a thread would only add its own time.
+        client.ask(repeats.body(number, len(channels)))
+        return Found()
+
+    return ask
+
+
+def answered_a_second(port: int, repeats: Repeats, seconds: float) -> float:
+    """Return how many requests are answered in a second with some always in flight."""
+    started = time.perf_counter()
+
+    def ask_on(number: int) -> int:
+        client, answered = Client(port), 0
+        while time.perf_counter() - started < seconds:
+            place = (number + answered * IN_FLIGHT) % len(repeats.world.words)
+            client.ask(repeats.body(place, len(CHANNELS)))
+            answered += 1
+        return answered
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        answered = sum(pool.map(ask_on, range(IN_FLIGHT)))
+    return answered / (time.perf_counter() - started)
+
+
 def switches(store: Store, port: int, repeats: Repeats, options: argparse.Namespace) -> None:
     """Ask without a pause while releases with some more items in every table are promoted."""
-    connection, warm, first, late = HTTPConnection("127.0.0.1", port), [], [], []
+    client, warm, first, late = Client(port), [], [], []
 
     def ask(number: int) -> tuple[str, float]:
         body = repeats.body(number % len(repeats.world.words), len(CHANNELS))
         started = time.perf_counter()
-        release: str = asked(connection, body)["release"]
-        return release, time.perf_counter() - started
+        answer = client.ask(body)
+        took = time.perf_counter() - started
+        return json.loads(answer)["release"], took
 
     for number in range(2, options.rounds + 2):
         fill(store, repeats.world, range(MORE), f"again-{number}-")
@@ -296,52 +373,6 @@ def switches(store: Store, port: int, repeats: Repeats, options: argparse.Namesp
         f"{MORE} items more: the first query of a new release takes {spread(ratio, 2)} times the "
         f"median of those before; it serves {spread(late, 2)} s after its promotion"
     )
-
-
-def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
-    """Return a request over HTTP, on a connection that stays open."""
-    connection = HTTPConnection("127.0.0.1", port)
-
-    async def ask(number: int) -> Found:
-        # Nothing else runs meanwhile, so that a thread would only add its own time.
-        asked(connection, repeats.body(number, len(channels)))
-        return Found()
-
-    return ask
-
-
-def asked(connection: HTTPConnection, body: bytes) -> dict[str, Any]:
-    """Ask, hold the answer to be one, and return it."""
-    kind = {"Content-Type": "application/json"}
-    try:
-        connection.request("POST", "/v1/search", body, kind)
-        answer = connection.getresponse()
-    except (BrokenPipeError, RemoteDisconnected):
-        # The server closes what was idle for seconds.
-        connection.close()
-        connection.request("POST", "/v1/search", body, kind)
-        answer = connection.getresponse()
-    document: dict[str, Any] = json.loads(answer.read())
-    if answer.status != 200 or document["cached"] or not document["results"]:
-        raise RuntimeError(f"status {answer.status}: {document}")
-    return document
-
-
-def answered_a_second(port: int, repeats: Repeats, seconds: float) -> float:
-    """Return how many requests are answered in a second with some always in flight."""
-    started = time.perf_counter()
-
-    def client(number: int) -> int:
-        connection, answered = HTTPConnection("127.0.0.1", port), 0
-        while time.perf_counter() - started < seconds:
-            place = (number + answered * IN_FLIGHT) % len(repeats.world.words)
-            asked(connection, repeats.body(place, len(CHANNELS)))
-            answered += 1
-        return answered
-
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        answered = sum(pool.map(client, range(IN_FLIGHT)))
-    return answered / (time.perf_counter() - started)
 
 
 def serve(home: Path, port: int, workers: int, mirror_bytes: int) -> subprocess.Popen[bytes]:

@@ -42,7 +42,7 @@ class Ranking(Sequence[Scored]):
 
     def __init__(self, ids: Sequence[str], names: Sequence[str], parts: np.ndarray):
         scores = np.nansum(parts, axis=1)
-        order = np.lexsort((np.array(ids, np.str_), -scores))
+        order = _best_first(ids, scores)
         self.ids = [ids[place] for place in order.tolist()]
         self.scores = scores[order]
         self._names = names
@@ -108,6 +108,15 @@ def fuse(
         parts = np.column_stack([parts, profile.recency * np.array(fresh)])
         names.append(RECENCY)
     return Ranking(ids, names, parts)
+
+
+def _best_first(ids: Sequence[str], scores: np.ndarray) -> np.ndarray:
+    """Return places by score, and by id where scores are equal, which is rare."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        order = np.lexsort((np.array(ids, np.str_), -scores))
+    return order
 
 
 def in_order(scored: Sequence[Scored]) -> list[Scored]:

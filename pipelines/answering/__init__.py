@@ -1,0 +1,1 @@
+"""What is answered in sentences: quotes with citations, and descriptions of pictures."""

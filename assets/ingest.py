@@ -12,7 +12,7 @@ from pipelines import outcomes
 from pipelines.catalog import metadata
 from pipelines.pipeline import in_order
 from pipelines.progress import reporter
-from pipelines.steps.ingest import IngestReport, ingest, known_sources
+from pipelines.steps.ingest import IngestReport, all_sources, ingest
 from pipelines.tables.facts import select
 from pipelines.tables.schemas import ITEMS
 from resources.home import HomeResource
@@ -51,7 +51,7 @@ def items(
     store, settings = home.store(), home.settings()
     detector = home.models().detector()
     total = IngestReport()
-    for url in config.sources or known_sources(store):
+    for url in config.sources or all_sources(store, settings):
         report = ingest(store, url, detector, settings, reporter(f"scanning {url}"))
         for name in ("new", "changed", "deleted", "unchanged"):
             setattr(total, name, getattr(total, name) + getattr(report, name))

@@ -29,8 +29,14 @@ from pipelines.tables.schemas import ATTRIBUTES
 
 OPERATE = "operate"
 """The scope of those who may see how a server does, and what others asked."""
+UPLOAD = "upload"
+"""The scope of those who may add items."""
 GLOBAL = "global"
 """The region of items that are for callers of every region."""
+NOBODY = "no\none"
+"""A group that nobody can be in, since it cannot be printed."""
+NOWHERE = "no\nwhere"
+"""A region that no caller can be of, for the same reason."""
 
 _REFUSED = "denied expired false no none opted-out pending refused revoked withdrawn"
 _MOST_BYTES = 64_000
@@ -51,7 +57,10 @@ Names = Annotated[frozenset[Annotated[Name, Field(min_length=1)]], Field(max_len
 
 
 class Caller(BaseModel):
-    """One who asks; `None` in its place is the operator of the home, who may see everything."""
+    """One who asks; `None` in its place is the operator of the home, who may see everything.
+
+    With `personal` they agree that what they liked counts in what they find.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,6 +68,7 @@ class Caller(BaseModel):
     scopes: Names = frozenset({"search", "feedback"})
     region: Name | None = None
     groups: Names = frozenset()
+    personal: bool = False
 
     @classmethod
     def of_json(cls, text: str) -> "Caller":
@@ -111,6 +121,11 @@ def governed(now: dt.datetime) -> str:
     days = f"length(consent_expires) = 10 AND {ends} > {_time(moment - dt.timedelta(days=1))}"
     given = f"consent IS NULL OR lower(trim(consent)) NOT IN ({_listed(_REFUSED.split())})"
     return f"(({given}) AND (consent_expires IS NULL OR {lasts} OR ({days})))"
+
+
+def refuses(consent: str | None) -> bool:
+    """Tell whether what is said of consent refuses it, as `governed` reads it."""
+    return consent is not None and consent.strip(" ").lower() in _REFUSED.split()
 
 
 def fingerprint(caller: Caller | None) -> str:

@@ -1,8 +1,9 @@
 """The catalog while one source is registered: ids, batches and origins of items.
 
 An item keeps its id and batch when its bytes or its place change; the same bytes from two places
-are one item with two origins; an item without any origin left is deleted. Of the table of items
-only the places of the source stay in memory; items are read when files touch them.
+are one item with two origins, of which the stricter one governs; an item without any origin left
+is deleted. Of the table of items only the places of the source stay in memory; items are read when
+files touch them.
 """
 
 import posixpath
@@ -16,6 +17,8 @@ import pyarrow as pa
 from pipelines import outcomes
 from pipelines.attributes import attributes_of
 from pipelines.catalog import metadata
+from pipelines.catalog.merging import merged
+from pipelines.catalog.saying import Asked, Said
 from pipelines.errors import MediadexError
 from pipelines.recipes import digest, digest_json
 from pipelines.store import Store
@@ -66,9 +69,16 @@ class _State(NamedTuple):
 
 
 class Catalog:
-    """The items that files of one source touch, with their unwritten changes."""
+    """The items that files of one source touch, with their unwritten changes.
 
-    def __init__(self, store: Store, source: str, batch_items: int):
+    `asked` tells what is said of origins that are not registered just now. While it does not know,
+    an item keeps all that governs it, and more can only be added.
+    """
+
+    def __init__(
+        self, store: Store, source: str, batch_items: int, asked: Asked = lambda origin: None
+    ):
+        self._ask = asked
         self._store = store
         self._source = source
         self._limit = batch_items
@@ -90,6 +100,7 @@ class Catalog:
         self._asked: set[tuple[str, str]] = set()
         self._dirty: set[str] = set()
         self._findings: dict[str, list[dict[str, Any]]] = {}
+        self._said: dict[str, Said] = {}
 
     @cached_property
     def _size(self) -> dict[str, int]:
@@ -151,11 +162,12 @@ class Catalog:
             self.forget(uri)
         item = self._touch(item_id)
         others = [entry for entry in item["origins"] if entry["uri"] != uri]
+        if described:
+            self._said[uri] = Said(dict(described), findings)
         # A copy that says nothing about itself takes nothing from one that does.
-        silent = any(entry["metadata_hash"] for entry in others)
-        if described or (described is not None and not silent):
-            item |= metadata.columns(described)
-            self._findings[item_id] = findings
+        elif described is not None and not any(entry["metadata_hash"] for entry in others):
+            item |= metadata.columns({})
+            self._findings[item_id] = []
         self._by_content[item.get("content_hash", "")].discard(item_id)
         self._by_content[content_hash].add(item_id)
         told = {name: item.get(name) for name in _SUBTITLES}
@@ -202,6 +214,21 @@ class Catalog:
     def registered(self) -> set[str]:
         """Return the ids of the items that have an origin in this source."""
         return {place.item_id for place in self._places.values() if place.own}
+
+    def _describe(self, item: dict[str, Any]) -> None:
+        """Let an item be what its origins say of it together; what none says by now stays."""
+        speaking = [origin for origin in item["origins"] if origin["metadata_hash"]]
+        asked = [self._said.get(origin["uri"]) or self._ask(origin) for origin in speaking]
+        said = [each for each in asked if each is not None]
+        if not said:
+            return
+        rows = [metadata.columns(each.described) for each in said]
+        if len(said) < len(asked):
+            rows.append({name: item[name] for name in rows[0]})
+        else:
+            findings = {digest_json(each): each for told in said for each in told.findings}
+            self._findings[item["item_id"]] = list(findings.values())
+        item |= merged(rows)
 
     def _identify(self, uri: str, current: str | None, content: str, claimed: Any) -> str:
         if claimed is not None:
@@ -258,6 +285,7 @@ class Catalog:
         """
         items = [self._items[item_id] for item_id in sorted(self._dirty)]
         for item in items:
+            self._describe(item)
             item["attributes_hash"] = None if item["deleted"] else attributes_of(item).key
         described = [item for item in items if item["deleted"] or item["item_id"] in self._findings]
         findings = [

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.errors import BadInput
 from pipelines.privacy.pii import PATTERN_ENTITIES, Detector, mask
 from pipelines.reading.passages import split_text
-from pipelines.recipes import digest
+from pipelines.recipes import digest, digest_json
 from pipelines.tables.schemas import ATTRIBUTE_KEYS, DATE_KEYS, TEXT_KEYS
 from pipelines.versions import code_version
 
@@ -25,6 +25,13 @@ _UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
 def version() -> str:
     """Return the version of what becomes of metadata."""
     return code_version("metadata", (sys.modules[__name__],))
+
+
+def hash_of(metadata: Mapping[str, Any], detector: Detector) -> str:
+    """Return the hash of what is said of a file and what becomes of it; empty for nothing."""
+    if not metadata:
+        return ""
+    return digest(version(), digest_json(metadata), detector.identity.key)
 
 
 def redact_name(name: str, detector: Detector) -> str:

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.utils import get_protocol
 
+from pipelines.recipes import digest
+
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
 _SUBTITLES = {".vtt", ".srt"}
 
@@ -63,6 +65,7 @@ class Source:
         # Asked once, since a file system takes its time to tell it for each of many files.
         self._protocol = self.files.unstrip_protocol(self.root).removesuffix(self.root)
         self.url = self.uri(self.root)
+        self._read: dict[str, tuple[dict[str, dict[str, Any]], bool]] = {}
 
     def require(self) -> "Source":
         """Return this source, or raise FileNotFoundError where there is nothing at its URL."""
@@ -125,6 +128,42 @@ class Source:
             for path in sorted(metadata.keys() - paths)
         )
         return sorted(found, key=lambda file: file.uri), problems
+
+    def listing(self, exclude: str = "") -> str:
+        """Return a digest that changes whenever a file below the root does; reads no file.
+
+        Raises OSError where nothing can be listed.
+        """
+        self.require()
+        self.files.invalidate_cache()
+        folders = self._folders([], locate(exclude)[1] if exclude else None)
+        files = (info for _, listed in folders for info in listed.values())
+        return digest(*sorted(f"{info['name']}|{_fingerprint(info)}" for info in files))
+
+    def described(self, path: str) -> dict[str, Any] | None:
+        """Return what metadata says of one file of this source, as a scan would.
+
+        Each metadata file is read once; `None` where one cannot be read in full. Raises OSError
+        where the source cannot be reached.
+        """
+        said: dict[str, Any] = {}
+        if path == self.root:
+            return said  # of a source that is one file, nothing beside it is read
+        root = self.root.rstrip("/")
+        folders = posixpath.dirname(path).removeprefix(root).strip("/").split("/")
+        for depth in range(len(folders) + 1 if folders[0] else 1):
+            rows, complete = self._described_in("/".join((root, *folders[:depth])) or "/")
+            if not complete:
+                return None
+            said = rows.get(path, said)
+        return said
+
+    def _described_in(self, folder: str) -> tuple[dict[str, dict[str, Any]], bool]:
+        if folder not in self._read:
+            paths = {name: f"{folder.rstrip('/')}/{name}" for name in METADATA_FILES}
+            files = {name: {"name": at} for name, at in paths.items() if self.files.exists(at)}
+            self._read[folder] = self._metadata(folder, files, [])
+        return self._read[folder]
 
     @property
     def folder_url(self) -> str:

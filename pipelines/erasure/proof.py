@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
+from pipelines.catalog.uploads import folder_of
 from pipelines.erasure import versions
 from pipelines.erasure.facts import QUERIES
 from pipelines.erasure.files import File, Folder
@@ -82,7 +83,8 @@ def search(
     elsewhere: set[int] = set()
     rows: list[str] = []
     mine = pa.array(sorted(item_ids))
-    excluded = [locate for url in (*sources, *_snapshots(settings)) if (locate := _local(url))]
+    originals = (*sources, str(folder_of(settings)), *_snapshots(settings))
+    excluded = [locate for url in originals if (locate := _local(url))]
     for place, file in _everything(store, settings):
         if file.path in left_out or _below(file, excluded):
             continue

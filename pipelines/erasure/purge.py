@@ -13,6 +13,7 @@ import fsspec
 from pydantic import BaseModel
 
 from pipelines import ledger
+from pipelines.catalog.uploads import Uploads
 from pipelines.erasure import facts, proof, versions
 from pipelines.erasure.needles import Finder, Needle, collect, shared
 from pipelines.erasure.proof import Proof
@@ -81,6 +82,7 @@ def purge(
         progress(steps - 3, steps)
         facts.remove(store, ids, journal.uris(), needles)
         journal.removed["blobs"] = _remove_blobs(store)
+        journal.removed["uploads"] = Uploads(store, settings).remove(ids)
         progress(steps - 2, steps)
         cleanse({batch for batch in journal.items.values() if batch}, ids)
         ledger.settle(store, ids)

@@ -13,7 +13,9 @@ import pyarrow as pa
 from pipelines import outcomes
 from pipelines.catalog import metadata
 from pipelines.catalog.items import Catalog, IdTaken, Place
+from pipelines.catalog.saying import Sayings
 from pipelines.catalog.sources import Found, Problem, Source
+from pipelines.catalog.uploads import folder_of
 from pipelines.errors import BadInput
 from pipelines.ledger import Barred, barred
 from pipelines.privacy.pii import Detector
@@ -21,7 +23,7 @@ from pipelines.reading.fingerprint import fingerprint
 from pipelines.reading.media import SNIFF_BYTES, NotMedia, image_size, perceptual_hash, sniff
 from pipelines.reading.sound import decode_sound
 from pipelines.reading.streams import probe
-from pipelines.recipes import digest, digest_file, digest_json
+from pipelines.recipes import digest, digest_file
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted, select
@@ -37,6 +39,14 @@ SELECT DISTINCT origin['source'] AS source FROM (SELECT unnest(origins) AS origi
 
 class Erased(NotMedia):
     """A file that is, or stands in the place of, what was erased; it is skipped."""
+
+
+class Undescribed(BadInput):
+    """A new file of which nobody knows what is said, such as who may see it."""
+
+
+# Whether these still hold cannot be told from the file that is refused.
+_ALWAYS_TRIED = (IdTaken, Undescribed)
 
 
 @dataclass
@@ -97,6 +107,13 @@ def known_sources(store: Store) -> list[str]:
     return sorted(sources["source"].to_pylist())
 
 
+def all_sources(store: Store, settings: Settings) -> list[str]:
+    """Return the URLs of every source that has items on record, and of uploads if there are any."""
+    folder = folder_of(settings)
+    uploads = {Source(str(folder)).url} if folder.exists() else set()
+    return sorted({*known_sources(store), *uploads})
+
+
 class _Scan:
     """One scan of a source: what was known of its files, and what becomes of them."""
 
@@ -105,9 +122,10 @@ class _Scan:
         self._source = source
         self._detector = detector
         self._settings = settings
-        self._masking = detector.identity.key
-        self._policy = digest(code_version(STEP, CODE), str(settings.max_bytes), self._masking)
-        self._catalog = Catalog(store, source.url, settings.batch_items)
+        masking = detector.identity.key
+        self._policy = digest(code_version(STEP, CODE), str(settings.max_bytes), masking)
+        self._sayings = Sayings(detector)
+        self._catalog = Catalog(store, source.url, settings.batch_items, self._sayings.of)
         self._refused: list[dict[str, Any]] = []
         url, below = quoted(source.url), quoted(f"{source.url.rstrip('/')}/")
         where = (
@@ -122,6 +140,7 @@ class _Scan:
 
     def waiting(self, found: Sequence[Found]) -> list[_Waiting]:
         """Return the files that are to be read, and note those that stay refused."""
+        self._sayings.found(found)
         now = outcomes.now()
         waiting = []
         for file in found:
@@ -131,8 +150,7 @@ class _Scan:
                 continue
             recipe = digest(self._policy, file.fingerprint, described)
             before = self._before.get(digest(file.uri))
-            # Whether an id is free again cannot be told from the file that claims it.
-            retried = before is not None and before["error"] == IdTaken.__name__
+            retried = before and before["error"] in {each.__name__ for each in _ALWAYS_TRIED}
             if before is None or retried or outcomes.is_due(before, recipe, now):
                 waiting.append(_Waiting(file, described, recipe, known, before))
             else:
@@ -143,9 +161,7 @@ class _Scan:
     def _metadata_hash(self, file: Found, known: Place | None) -> str:
         if file.metadata is None:
             return known.metadata_hash if known else ""
-        if not file.metadata:
-            return ""
-        return digest(metadata.version(), digest_json(file.metadata), self._masking)
+        return metadata.hash_of(file.metadata, self._detector)
 
     def try_read(self, entry: _Waiting) -> dict[str, Any] | Exception:
         """Return what the catalog keeps of a file's bytes, or why it keeps nothing."""
@@ -181,6 +197,8 @@ class _Scan:
                     raise BadInput("its name holds personal data; rename the file")
                 if isinstance(content, Exception):
                     raise content
+                if entry.known is None and entry.file.metadata is None:
+                    raise Undescribed("the metadata beside it cannot be read; mend them")
                 self._register(entry.file, entry.described, content)
             except Exception as error:
                 self._refused.append(self._refusal(entry, error))
@@ -204,7 +222,7 @@ class _Scan:
         said = outcomes.failure(
             error,
             entry.recipe,
-            None if isinstance(error, IdTaken) else entry.before,
+            None if isinstance(error, _ALWAYS_TRIED) else entry.before,
             self._settings.retry_budget,
             self._settings.retry_delay_s,
         )

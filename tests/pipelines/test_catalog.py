@@ -1,11 +1,13 @@
 """Ids, batches and origins, without any files: the catalog alone."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from pipelines import outcomes
 from pipelines.catalog.items import Catalog, IdTaken
+from pipelines.catalog.saying import Said
 from pipelines.tables.facts import FactTable
 
 
@@ -15,13 +17,17 @@ class Shelf:
     def __init__(self, home: Any, batch_items: int = 3):
         self.store = home.store
         self.batch_items = batch_items
-        self.catalog = Catalog(self.store, "s", batch_items)
+        self.said: dict[str, Said] = {}
+        self.catalog = Catalog(self.store, "s", batch_items, self.asked)
+
+    def asked(self, origin: Mapping[str, Any]) -> Said | None:
+        return self.said.get(origin["uri"])
 
     def scan(self) -> dict[str, str]:
         """End a run, tell what it changed, and begin the next."""
         self.catalog.flush()
         changes = self.catalog.changes()
-        self.catalog = Catalog(self.store, "s", self.batch_items)
+        self.catalog = Catalog(self.store, "s", self.batch_items, self.asked)
         return changes
 
     def put(self, uri: str, content: str, described: dict[str, Any] | None = None) -> None:
@@ -38,6 +44,7 @@ class Shelf:
             {} if described is None else described,
             [],
         )
+        self.said[uri] = Said(described or {}, [])
 
     def where(self) -> dict[str, list[str]]:
         """Uris of each live item."""

@@ -322,15 +322,17 @@ def test_metadata_stays_while_its_file_cannot_be_read(home: Any, broken: bytes) 
     assert_nothing_is_written(home)
     home.write("a.txt", "changed")
     home.write("new.txt", "new")
-    assert counts(home.ingest()) == (1, 1, 0, 0)
+    assert counts(home.ingest()) == (0, 1, 0, 0)
     assert home.items()["a.txt"]["usage_rights"] == "none"
-    assert home.items()["new.txt"]["usage_rights"] is None
-    [outcome] = home.outcomes().values()
-    assert "metadata" in outcome["reason"]
-    describe(home, {"file_name": "new.txt", "title": "N"})
+    assert "new.txt" not in home.items(), "nobody knows who may see it"
+    assert all("metadata" in outcome["reason"] for outcome in home.outcomes().values())
+    assert len(home.outcomes()) == 2
+    home.write("unsaid.txt", "of which nothing is said")
     home.ingest()
+    describe(home, {"file_name": "new.txt", "title": "N"})
+    assert counts(home.ingest()) == (2, 1, 0, 0)
     titles = {name: item["title"] for name, item in home.items().items()}
-    assert titles == {"a.txt": None, "new.txt": "N"}
+    assert titles == {"a.txt": None, "new.txt": "N", "unsaid.txt": None}
     assert home.outcomes() == {}
 
 

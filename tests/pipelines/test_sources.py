@@ -278,3 +278,20 @@ def test_an_unreadable_folder_is_a_problem_for_now(
     assert problem == Problem(
         Path(locked).as_uri(), "the folder cannot be read: Permission denied", False
     )
+
+
+@pytest.mark.parametrize("root", [".", "sub/b.txt"])
+def test_what_is_said_of_one_file_is_what_a_scan_reads(tmp_path: Path, root: str) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "sub/b.txt", "sub/c.txt"):
+        (tmp_path / name).write_text(name)
+    rows = ['{"file_name": "sub/b.txt", "title": "Far"}', '{"file_name": "sub/c.txt", "alt": "C"}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    (tmp_path / "sub/metadata.csv").write_text("file_name,title\nb.txt,Near\n")
+    found, _ = Source(str(tmp_path / root)).scan()
+    source = Source(str(tmp_path / root))
+    assert {file.path: source.described(file.path) for file in found} == {
+        file.path: file.metadata for file in found
+    }
+    (tmp_path / "sub/metadata.jsonl").write_text("{broken")
+    assert Source(str(tmp_path)).described(found[-1].path) is None

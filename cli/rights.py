@@ -42,7 +42,7 @@ def list_tokens(home: Home = None, as_json: AsJson = False) -> None:
         {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
         for row in rows
     ]
-    table("tokens", ("token", "user", "scopes", "region", "groups"), shown)
+    table("tokens", ("token", "user", "scopes", "region", "groups", "personal"), shown)
 
 
 @tokens.command()

@@ -75,7 +75,9 @@ class Tokens:
             try:
                 found = self.path.stat()
             except FileNotFoundError:
-                self._seen, self._callers = None, {}
+                # A home that is away takes nobody's token away.
+                if self.path.parent.exists():
+                    self._seen, self._callers = None, {}
                 return self._callers
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
             if seen != self._seen:

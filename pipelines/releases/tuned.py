@@ -61,5 +61,5 @@ def read_learned(store: Store) -> Learned | None:
 
 
 def write_learned(store: Store, learned: Learned | None) -> None:
-    """Record scales and weights; `None` for the fixed ones."""
+    """Record scales and weights for the next release; `None` goes back to the fixed ones."""
     store.notes.write(_LEARNED, learned.model_dump() if learned else {})

@@ -99,6 +99,7 @@ def test_commands(path: Path) -> None:
         "scopes": ["feedback", "search"],
         "region": "eu",
         "groups": ["press"],
+        "personal": False,
     }
     assert "press" in run("list") and first not in run("list")
     assert run("revoke", listed[0]["token"]) == "1 revoked\n"

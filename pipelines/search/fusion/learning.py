@@ -66,9 +66,12 @@ class Example(Protocol):
         ...
 
 
+_Counted = tuple[Example, float]
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """What was learned, `None` where the defaults answer better; how both did; and how scales fit.
+    """What was learned, `None` where the old stays; how both did; and how scales fit.
 
     `scores` has a row for each half and choice, `scales` the expected calibration error of each
     channel's fixed and learned scale on the held-out half; `reason` says why it is used or not.
@@ -96,39 +99,59 @@ def held_out(name: str) -> bool:
     return hashlib.sha256(" ".join(name.lower().split()).encode()).digest()[0] % 2 == 1
 
 
-def learn(examples: Sequence[Example]) -> Lesson:
+def learn(
+    examples: Sequence[Example],
+    worths: Sequence[float] = (),
+    old: Learned | None = None,
+    *,
+    keeps_recall: bool = True,
+) -> Lesson:
     """Learn from one half of the examples of the default profile, and compare on the other.
+
+    `worths` (n,) tell what each example counts for, all alike where there are none; `old` is what
+    was learned before, the defaults where there is nothing. Examples hold the default scales.
 
     Platt's curves are fitted to each channel's similarities, then weights by coordinate ascent on
     nDCG@10 (Metzler & Croft, Linear feature-based models for information retrieval, 2007), starting
     at the defaults; weights alone, on the fixed scales, are the other choice. What does better on
-    the half that was learned from is used if it has the higher nDCG@10 on the other half too,
-    without losing recall@10.
+    the half that was learned from is used if it has the higher nDCG@10 on the other half too and,
+    where it `keeps_recall`, no lower recall@10.
     """
-    usable = [each for each in examples if each.profile == DEFAULT]
-    seen = [each for each in usable if not held_out(each.name)]
-    other = [each for each in usable if held_out(each.name)]
+    counted = worths or [1.0] * len(examples)
+    usable = [
+        (each, worth)
+        for each, worth in zip(examples, counted, strict=True)
+        if each.profile == DEFAULT
+    ]
+    seen = [pair for pair in usable if not held_out(pair[0].name)]
+    other = [pair for pair in usable if held_out(pair[0].name)]
     if min(len(seen), len(other)) < FEWEST:
         told = f"{len(seen)} and {len(other)} queries are too few to learn from; {FEWEST} are"
         return Lesson(None, [], [], f"{told} needed in each half")
-    curves = fit_curves(seen)
+    curves = fit_curves([each for each, _ in seen])
     choices = [_weighed(seen, {}), _weighed(seen, curves)]
     best = max(choices, key=lambda choice: _score(seen, choice)["ndcg@10"])
-    default = Learned(weights=weights(), platt={})
+    usual = Learned(
+        weights=weights(learned=old.weights if old else None), platt=old.platt if old else {}
+    )
+    called = "what was learned before" if old else "defaults"
     scores: list[dict[str, Any]] = [
         {"half": half, "choice": name, "queries": len(group), **_score(group, choice)}
         for half, group in (("learned from", seen), ("held out", other))
-        for name, choice in (("defaults", default), ("learned", best))
+        for name, choice in ((called, usual), ("learned", best))
     ]
     before, after = scores[2], scores[3]
-    better = after["ndcg@10"] > before["ndcg@10"] and after["recall@10"] >= before["recall@10"]
+    better = after["ndcg@10"] > before["ndcg@10"] and (
+        not keeps_recall or after["recall@10"] >= before["recall@10"]
+    )
     verb = "better" if better else "not better"
     reason = (
-        f"{verb} than the defaults on {len(other)} held-out queries: nDCG@10 "
+        f"{verb} than {'' if old else 'the '}{called} on {len(other)} held-out queries: nDCG@10 "
         f"{after['ndcg@10']:.3f} to {before['ndcg@10']:.3f}, recall@10 "
         f"{after['recall@10']:.3f} to {before['recall@10']:.3f}"
     )
-    return Lesson(best if better else None, scores, _scales(other, curves), reason)
+    scales = _scales([each for each, _ in other], curves)
+    return Lesson(best if better else None, scores, scales, reason)
 
 
 def fit_curves(examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
@@ -211,14 +234,15 @@ class _Table:
         return float((self.gains[self.order(shares)] > 0).sum()) / self.grades
 
 
-def _weighed(examples: Sequence[Example], curves: Mapping[str, tuple[float, float]]) -> Learned:
+def _weighed(examples: Sequence[_Counted], curves: Mapping[str, tuple[float, float]]) -> Learned:
     """Return the weights that coordinate ascent finds; what changes nothing stays."""
     start = weights()
     names = sorted(start)
-    tables = [_table(each, names, curves) for each in examples]
+    tables = [_table(each, names, curves) for each, _ in examples]
+    worths = [worth for _, worth in examples]
 
     def quality(shares: np.ndarray) -> float:
-        return sum(table.ndcg(shares) for table in tables) / len(tables)
+        return float(np.average([table.ndcg(shares) for table in tables], weights=worths))
 
     shares = np.array([start[name] for name in names])
     reached = quality(shares)
@@ -236,14 +260,16 @@ def _weighed(examples: Sequence[Example], curves: Mapping[str, tuple[float, floa
     return Learned(weights=learned, platt=dict(curves))
 
 
-def _score(examples: Sequence[Example], choice: Learned) -> dict[str, float]:
+def _score(examples: Sequence[_Counted], choice: Learned) -> dict[str, float]:
     names = sorted(choice.weights)
     shares = np.array([choice.weights[name] for name in names])
-    tables = [_table(each, names, choice.platt) for each in examples]
-    return {
-        "recall@10": sum(table.recall(shares) for table in tables) / len(tables),
-        "ndcg@10": sum(table.ndcg(shares) for table in tables) / len(tables),
+    tables = [_table(each, names, choice.platt) for each, _ in examples]
+    worths = [worth for _, worth in examples]
+    found = {
+        "recall@10": [table.recall(shares) for table in tables],
+        "ndcg@10": [table.ndcg(shares) for table in tables],
     }
+    return {name: float(np.average(each, weights=worths)) for name, each in found.items()}
 
 
 def _table(

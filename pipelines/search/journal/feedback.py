@@ -1,12 +1,17 @@
 """What people thought of answers: clicks and verdicts, from which weights are learned."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from pipelines import ledger
 from pipelines.errors import BadInput
 from pipelines.outcomes import now
+from pipelines.recipes import digest
 from pipelines.search.journal.queries import Journal
+from pipelines.search.journal.records import Record
 from pipelines.search.journal.replay import query_of
 from pipelines.search.journal.rows import record_of
 from pipelines.search.journal.tables import append
@@ -81,26 +86,90 @@ class Feedback:
         append(self._store, self._table, rows)
 
 
-def labels(store: Store) -> list[tuple[str, str, int]]:
-    """Return (text of the query, item id, grade) for what feedback says, sorted.
+@dataclass(frozen=True)
+class Labels:
+    """What one user made of the answers to one question: grades of items, and where they stood.
 
-    Of several opinions the newest counts, but a click counts for nothing beside a verdict. Left out
-    are queries without a text, those whose text was masked, and items that were erased.
+    `record` is the newest query that asked it, without candidates and results.
     """
-    rows = sorted(store.feedback.rows(), key=lambda row: (row["kind"] != "click", row["at"]))
-    asked = {
-        record.query_id: query_of(record).literal
-        for record in map(
-            record_of,
-            store.queries.rows(
-                where=f"NOT masked AND {equals_any('query_id', {row['query_id'] for row in rows})}"
-            ),
-        )
-    }
+
+    record: Record
+    grades: Mapping[str, int]
+    ranks: Mapping[str, int]
+
+
+def standing(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort feedback so that of several opinions of one item the last counts.
+
+    The newest does, but a click counts for nothing beside a verdict.
+    """
+    return sorted(rows, key=lambda row: (row["kind"] != "click", row["at"]))
+
+
+def labels(store: Store, newest: int = 2000) -> list[Labels]:
+    """Return what feedback says of the `newest` queries that have any, by user and question.
+
+    A question is a text with its filter, or a picture, sound or film. Left out are queries whose
+    text was masked, those asked by an item, and items that were erased.
+    """
     gone = set(ledger.pending(store))
-    grades = {
-        (text, row["item_id"]): GRADES[row["kind"]]
-        for row in rows
-        if (text := asked.get(row["query_id"])) and row["item_id"] not in gone
+    rows = [row for row in standing(store.feedback.rows()) if row["item_id"] not in gone]
+    judged = dict.fromkeys(row["query_id"] for row in sorted(rows, key=lambda row: row["at"]))
+    asked = _records(store, list(judged)[-newest:])
+    questions: dict[tuple[str | None, str], dict[str, Mapping[str, Any]]] = {}
+    last: dict[tuple[str | None, str], Record] = {}
+    for row in rows:
+        if record := asked.get(row["query_id"]):
+            question = record.user, question_of(record)
+            questions.setdefault(question, {})[row["item_id"]] = row
+            last[question] = max(record, last.get(question, record), key=lambda each: each.at)
+    return [
+        Labels(
+            last[question],
+            {item_id: GRADES[row["kind"]] for item_id, row in said.items()},
+            {item_id: row["position"] for item_id, row in said.items()},
+        )
+        for question, said in questions.items()
+    ]
+
+
+def question_of(record: Record) -> str:
+    """Return what is the same for queries that ask the same: of words, else of vectors."""
+    where, query = record.request["where"] or "", query_of(record)
+    if query.literal:
+        return digest(" ".join(query.literal.lower().split()), where)
+    vectors = [np.asarray(probe.vector).tobytes() for _, probe in sorted(record.probes.items())]
+    return digest(b"".join(vectors), where)
+
+
+def _records(store: Store, query_ids: Sequence[str]) -> dict[str, Record]:
+    """Return queries by id; those that a cache answered have the vectors of the first."""
+    found = _read(store, query_ids)
+    firsts = _read(store, {record.repeats for record in found.values() if record.repeats})
+    return {
+        query_id: replace(record, probes=firsts[record.repeats].probes)
+        if record.repeats in firsts
+        else record
+        for query_id, record in found.items()
+        if record.request["like"] is None
     }
-    return sorted((text, item_id, grade) for (text, item_id), grade in grades.items())
+
+
+def _read(store: Store, query_ids: Collection[str]) -> dict[str, Record]:
+    columns = [name for name in store.queries.schema.names if name not in _LARGE]
+    where = f"NOT masked AND {equals_any('query_id', query_ids)}"
+    rows = store.queries.rows(columns, where)
+    return {row["query_id"]: record_of({**_LARGE, **row}) for row in rows}
+
+
+# What a query was answered with is not read: for thousands it would be gigabytes.
+_LARGE: Mapping[str, Any] = {
+    "results": "[]",
+    "trace": "[]",
+    "channels": [],
+    "candidates": [],
+    "scores": [],
+    "similarities": [],
+    "evidence": [],
+    "items": [],
+}

@@ -136,7 +136,7 @@ def _head(
 def _rights(caller: Caller | None) -> dict[str, Any] | None:
     if caller is None:
         return None
-    rights = caller.model_dump(exclude={"user"})
+    rights = caller.model_dump(exclude={"user", "personal"})
     return {name: _plain(value) for name, value in rights.items()}
 
 

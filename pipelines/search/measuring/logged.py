@@ -25,12 +25,21 @@ def logged_vectors(store: Store, manifest: Manifest, newest: int = 2000) -> dict
     past = manifests(store) if rows else {}
     found: dict[str, dict[bytes, None]] = {}
     for row in rows:
-        then = past[row["release"]].channels if row["release"] in past else {}
+        same = shared_channels(past.get(row["release"]), manifest)
         for channel, probe in json.loads(row["probes"]).items():
-            present = manifest.channels.get(channel)
-            if present and channel in then and then[channel].table == present.table:
+            if channel in same:
                 found.setdefault(channel, {})[row["vectors"][probe["vector"]]] = None
     return {
         channel: np.stack([np.frombuffer(each, np.float32) for each in vectors])
         for channel, vectors in found.items()
+    }
+
+
+def shared_channels(then: Manifest | None, now: Manifest) -> set[str]:
+    """Return the channels whose vectors of then still say something: of the same encoder."""
+    past = then.channels if then else {}
+    return {
+        name
+        for name, channel in now.channels.items()
+        if name in past and past[name].table == channel.table
     }

@@ -471,9 +471,14 @@ def test_labels_grade_by_the_newest_verdict_then_by_clicks(
     ):
         feedback.add(each.query_id, item, kind)  # type: ignore[arg-type]
     assert journal.flush() and feedback.flush()
-    assert labels(store) == [("red boat", "a", 0), ("red boat", "b", 1)]
+    assert graded(store) == [("red boat", {"a": 0, "b": 1}), (None, {"a": 2})]
     store.ledger.append([{"event": "erased", "item_id": "b", "at": outcomes.now()}])
-    assert labels(store) == [("red boat", "a", 0)]
+    assert graded(store) == [("red boat", {"a": 0}), (None, {"a": 2})]
+
+
+def graded(store: Store) -> list[tuple[str | None, dict[str, int]]]:
+    found = [(each.record.request["text"], {**each.grades}) for each in labels(store)]
+    return sorted(found, key=lambda pair: str(pair[0]), reverse=True)
 
 
 # --- Erasure and age -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,3 +63,11 @@ def table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> N
 
 def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def short(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows for a table, with numbers to four places."""
+    return [
+        {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    ]

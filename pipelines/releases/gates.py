@@ -1,8 +1,8 @@
 """The gates: small questions to exactly one candidate, asked by name as the policy says."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,14 @@ from pipelines.models.protocols import Identity
 from pipelines.quality.coverage import coverage
 from pipelines.releases.candidate import at_version
 from pipelines.releases.manifest import ChannelVersion, GateResult, Manifest, Verdict
-from pipelines.releases.policy import Policy, read_policy
+from pipelines.releases.policy import Evaluation, Policy, read_policy
 from pipelines.search.measuring.neighbours import NEIGHBOURS, bounds, perturbed, recall
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
+
+if TYPE_CHECKING:
+    from pipelines.search.measuring.evaluation import Judged
 
 _PERTURBATION = 0.1  # length of the noise added to a vector of unit length
 _SEED = 7
@@ -187,30 +190,33 @@ def _recall(table: Any, version: ChannelVersion, queries: np.ndarray, where: str
 
 
 def evaluated(case: Case) -> GateResult:
-    """Labelled queries are answered about as well as the serving release answers them."""
+    """Labelled queries are answered about as well as before, and well enough in each modality."""
     policy = case.policy.evaluation
     if not policy.queries:
         return GateResult(
             name="evaluation", passed=None, detail="not asked: the policy names no labelled queries"
         )
-    from pipelines.search.measuring.evaluation import evaluate_release, read_queries
+    from pipelines.search.measuring.evaluation import judge_release, read_queries, report
 
-    path = case.settings.home / policy.queries
-    queries = read_queries(path)
+    queries = read_queries(case.settings.home / policy.queries)
 
-    def score(manifest: Manifest) -> dict[str, dict[str, float]]:
-        report = asyncio.run(evaluate_release(case.store, manifest, queries, case.settings))
-        return {"fused": report["fused"], **report["channels"]}
+    def judged(manifest: Manifest) -> list["Judged"]:
+        return asyncio.run(judge_release(case.store, manifest, queries, case.settings))
 
-    case.metrics.update(score(case.candidate))
-    if policy.metric not in case.metrics["fused"]:
-        known = ", ".join(case.metrics["fused"])
+    answered = judged(case.candidate)
+    told = report(case.candidate, answered)
+    case.metrics.update({"fused": told["fused"], **told["channels"]})
+    if policy.metric not in told["fused"]:
+        known = ", ".join(told["fused"])
         raise BadInput(f"the policy compares by {policy.metric}; there are {known}")
-    value = case.metrics["fused"][policy.metric]
+    weak = _weak(policy, answered)
+    if weak is not None:
+        return weak
+    value = told["fused"][policy.metric]
     if case.serving is None:
         detail = f"{policy.metric} {value:.3f}; nothing serves yet to compare it with"
         return GateResult(name="evaluation", passed=True, value=value, detail=detail)
-    serving = score(case.serving)["fused"][policy.metric]
+    serving = report(case.serving, judged(case.serving))["fused"][policy.metric]
     limit = serving - policy.tolerance
     return GateResult(
         name="evaluation",
@@ -219,6 +225,31 @@ def evaluated(case: Case) -> GateResult:
         limit=limit,
         detail=f"{policy.metric} {value:.3f} on {len(queries)} queries; "
         f"{case.serving.release} has {serving:.3f}, of which {policy.tolerance:g} may be lost",
+    )
+
+
+def _weak(policy: Evaluation, judged: Sequence["Judged"]) -> GateResult | None:
+    """Refuse for modalities below their floors, with the number of the one that lacks most."""
+    from pipelines.search.measuring.media import by_found
+
+    found = by_found(judged)
+    lacking = {}
+    for modality, floor in policy.floors.items():
+        metrics = found.get(modality)
+        if metrics is None:
+            lacking[modality] = floor, f"{modality} has no labelled query, and a floor of {floor:g}"
+        elif (value := metrics[policy.metric]) < floor:
+            told = f"{modality} {value:.3f} on {metrics['queries']} queries, below {floor:g}"
+            lacking[modality] = floor - value, told
+    if not lacking:
+        return None
+    worst = max(lacking, key=lambda modality: lacking[modality][0])
+    return GateResult(
+        name="evaluation",
+        passed=False,
+        value=found[worst][policy.metric] if worst in found else None,
+        limit=policy.floors[worst],
+        detail=f"{policy.metric} of {'; '.join(told for _, told in lacking.values())}",
     )
 
 

@@ -1,6 +1,7 @@
 """What is asked of a release before it is served: `policy.toml` in the home, or these defaults."""
 
 import tomllib
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -8,6 +9,10 @@ from pipelines.errors import BadInput
 from pipelines.settings import Settings
 
 FILE = "policy.toml"
+
+
+Modality = Literal["text", "image", "audio", "video"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -36,12 +41,15 @@ class Evaluation(_Strict):
     """Labelled queries (a path, relative to the home), and how far `metric` may fall.
 
     `metric` is one of the fused ranking, compared with the serving release on the same queries.
-    Without `queries` it is not asked.
+    `floors` are what it has to reach by the modality of what is to be found, whatever is asked
+    with: `text` (documents too), `image`, `audio` and `video`. One weak modality refuses a release,
+    and so does one that has a floor and no query. Without `queries` nothing of this is asked.
     """
 
     queries: str = ""
     metric: str = "ndcg@10"
     tolerance: float = Field(0.02, ge=0, le=1)
+    floors: dict[Modality, Share] = {}
 
 
 class Policy(_Strict):
@@ -65,6 +73,7 @@ class Policy(_Strict):
         queries = "queries.jsonl"
         metric = "ndcg@10"
         tolerance = 0.02
+        floors = { image = 0.7, audio = 0.7 }
     """
 
     gates: tuple[str, ...] = ("identities", "residual", "coverage", "ann_recall", "evaluation")

@@ -220,6 +220,36 @@ def test_labelled_queries_compare_the_candidate_with_what_serves(
     assert publish(store, CHOICES, settings).event == "promoted", "both miss what was erased"
 
 
+def test_one_weak_modality_refuses_a_release_by_name_and_number(
+    store: Store, settings: Settings
+) -> None:
+    fill(store, range(30))
+    store.items.append(
+        [{"item_id": f"talk-{n}", "kind": "audio", "origins": [], "deleted": False} for n in (1, 2)]
+    )
+    lines = [{"query": str(n), "relevant": {item_id(n): 1}} for n in range(8)]
+    lines += [{"query": str(n), "relevant": {f"talk-{n}": 1}} for n in (1, 2)]
+    (settings.home / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    named = '[evaluation]\nqueries = "queries.jsonl"\n'
+
+    policy(settings, f"{named}floors = {{ image = 0.9 }}")
+    assert gate(ask(store, settings), "evaluation").passed, "nothing is asked of talks"
+    policy(settings, f"{named}floors = {{ image = 0.9, audio = 0.7 }}")
+    refused = publish(store, CHOICES, settings)
+    told = gate(refused.verdict, "evaluation")
+    assert refused.event == "refused" and (told.value, told.limit) == (0.0, 0.7)
+    assert told.detail == "ndcg@10 of audio 0.000 on 2 queries, below 0.7"
+    assert refused.verdict.metrics["fused"]["ndcg@10"] == pytest.approx(0.8)
+
+    policy(settings, f"{named}floors = {{ video = 0.5 }}")
+    told = gate(ask(store, settings), "evaluation")
+    assert told.passed is False and told.value is None
+    assert "video has no labelled query" in told.detail
+    policy(settings, f"{named}floors = {{ smell = 0.5 }}")
+    with pytest.raises(BadInput, match=r"evaluation\.floors\.smell"):
+        ask(store, settings)
+
+
 def test_gates_that_the_policy_leaves_out_are_shown_as_not_asked(
     store: Store, settings: Settings
 ) -> None:

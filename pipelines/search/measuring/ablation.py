@@ -1,19 +1,16 @@
 """What each channel is worth: what fused answers lose without it, and what it takes to have it."""
 
 import statistics
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.channels import CHANNELS
 from pipelines.pipeline import upstream
 from pipelines.releases.manifest import Manifest
-from pipelines.search.asked.query import Query
 from pipelines.search.fusion.profiles import BM25, PROFILES
 from pipelines.search.fusion.scores import fuse
 from pipelines.search.measuring.evaluation import DEPTH, Judged
 from pipelines.search.measuring.metrics import mean_metrics, ranking_metrics
-from pipelines.search.retrieval import Retrieval
 from pipelines.steps.embed import EmbedStep, PassageStep
 from pipelines.store import Store
 
@@ -95,36 +92,3 @@ def costs(store: Store, release: Manifest) -> list[dict[str, Any]]:
 def _rows(release: Manifest, name: str) -> int:
     version = release.channels.get(name) or release.passages
     return version.rows if version else 0
-
-
-async def compare(
-    ask: Callable[[Query], Awaitable[Retrieval]],
-    variants: Sequence[tuple[str, Callable[[Query], Query]]],
-    queries: Sequence[tuple[Query, Mapping[str, float]]],
-) -> list[dict[str, Any]]:
-    """Compare ways to ask the same queries: nDCG@10, and the median ms that each adds to the first.
-
-    A variant changes a query, such as its profile or re-ranker; all are asked in turn, so that
-    what slows the machine slows them alike. The grades of a query are by item id.
-    """
-    scores: dict[str, list[dict[str, float]]] = {name: [] for name, _ in variants}
-    took: dict[str, list[float]] = {name: [] for name, _ in variants}
-    for query, relevant in queries:
-        for name, varied in variants:
-            started = time.perf_counter()
-            asked = await ask(varied(query))
-            took[name].append((time.perf_counter() - started) * 1000)
-            ids = [entry.item_id for entry in asked.ranked][:DEPTH]
-            scores[name].append(ranking_metrics(ids, relevant))
-    first = took[variants[0][0]]
-    return [
-        {
-            "strategy": name,
-            **{key: mean_metrics(scores[name])[key] for key in ("ndcg@10", "mrr", "recall@10")},
-            "ms": statistics.median(took[name]),
-            "added_ms": statistics.median(
-                mine - base for mine, base in zip(took[name], first, strict=True)
-            ),
-        }
-        for name, _ in variants
-    ]

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipelines.search.asked.query import Query
 from pipelines.search.engines.protocol import Allowed
 from pipelines.search.fusion.calibration import matched
 from pipelines.search.fusion.profiles import BM25, weights
+from pipelines.search.fusion.scores import ids_of
 from pipelines.search.hidden import Hidden
 from pipelines.search.measuring.metrics import mean_metrics, ranking_metrics
 from pipelines.search.retrieval import Retrieval
@@ -23,9 +24,12 @@ from pipelines.search.searcher import Searcher
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
+from pipelines.tables.facts import equals_any
 
 DEPTH = 100
-_ASKING_CHANNELS = {"encode", "search", "union"}
+MEDIA = ("text", "image", "audio", "video")
+"""What can be asked with, and found: texts and documents count as one."""
+_ASKING_CHANNELS = {"encode", "search", "union", "widen"}
 _KINDS: tuple[Kind, ...] = ("image", "audio", "video")
 
 
@@ -53,10 +57,12 @@ class Labelled:
 class Judged:
     """A query that was asked, with the grades of the items it should find, and their kind.
 
-    `fused` are item ids, best first. `found` holds similarities by channel and item, `raw` the same
-    with BM25's as `calibration.matched`, `mediums` what each channel was asked with, and `ms` how
-    long it took. `evidence` are values on the profile's scale by item and channel, `weights` those
-    that they were fused by, of which `trust` is what the query made of the profile's.
+    `fused` are item ids, best first; `within` has the metrics of each medium that has relevant
+    items, asked for alone, where that was measured. `found` holds similarities by channel and item,
+    `raw` the same with BM25's as `calibration.matched`, `mediums` what each channel was asked with,
+    and `ms` how long it took. `evidence` are values on the profile's scale by item and channel,
+    `weights` those that they were fused by, of which `trust` is what the query made of the
+    profile's.
     """
 
     labelled: Labelled
@@ -71,6 +77,7 @@ class Judged:
     evidence: Mapping[str, Mapping[str, float]]
     weights: Mapping[str, float]
     trust: Mapping[str, float]
+    within: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -103,8 +110,26 @@ def read_queries(path: Path) -> list[Labelled]:
     return labelled
 
 
-async def judge(searcher: Searcher, allowed: Allowed, queries: Sequence[Labelled]) -> list[Judged]:
-    """Ask a release each query once.
+async def ask(
+    searcher: Searcher, allowed: Allowed, labelled: Labelled, query: Query, **known: Any
+) -> Retrieval:
+    """Ask a release a labelled query's text and files, and else as `query` says.
+
+    Raises BadInput where it cannot be asked so.
+    """
+    with ExitStack() as opened:
+        uploads = [
+            Upload(opened.enter_context(path.open("rb")), path.name, kind)
+            for kind, path in labelled.files.items()
+        ]
+        asked = replace(query, text=labelled.text)
+        return await searcher.answer(asked, allowed, uploads=uploads, **known)
+
+
+async def judge(
+    searcher: Searcher, allowed: Allowed, queries: Sequence[Labelled], *, within: bool = False
+) -> list[Judged]:
+    """Ask a release each query once, and `within` each medium that has relevant items once more.
 
     Raises BadInput for a query whose relevant items are none of the index.
     """
@@ -113,20 +138,41 @@ async def judge(searcher: Searcher, allowed: Allowed, queries: Sequence[Labelled
     judged = []
     for labelled in queries:
         relevant = _resolve(labelled, names)
-        best = max(kinds.keys() & relevant.keys(), key=lambda item: (relevant[item], item))
-        with ExitStack() as opened:
-            uploads = [
-                Upload(opened.enter_context(path.open("rb")), path.name, kind)
-                for kind, path in labelled.files.items()
-            ]
-            asked = await searcher.answer(Query(labelled.text, k=DEPTH), allowed, uploads=uploads)
-        judged.append(_judged(labelled, relevant, kinds[best], asked))
+        wanted = {item: kinds[item] for item, grade in relevant.items() if grade and item in kinds}
+        best = max(wanted, key=lambda item: (relevant[item], item))
+        asked = await ask(searcher, allowed, labelled, Query(k=DEPTH))
+        each = as_judged(labelled, relevant, kinds[best], asked)
+        if within:
+            graded: dict[str, dict[str, float]] = defaultdict(dict)
+            for item in sorted(wanted):
+                graded[medium_of(wanted[item])][item] = relevant[item]
+            each = replace(each, within=await _within(asked, graded))
+        judged.append(each)
     return judged
 
 
-def _judged(
+def medium_of(kind: str) -> str:
+    """Return which of `MEDIA` an item's kind is."""
+    return "text" if kind == "document" else kind
+
+
+async def _within(
+    asked: Retrieval, graded: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Ask with the same vectors and words for items of one medium at a time."""
+    metrics = {}
+    for medium, relevant in graded.items():
+        kinds = ("text", "document") if medium == "text" else (medium,)
+        query = replace(asked.query, where=equals_any("kind", kinds))
+        answer = await asked.searcher.answer(query, asked.allowed, given=asked.encoded)
+        metrics[medium] = ranking_metrics(ids_of(answer.ranked)[:DEPTH], relevant)
+    return metrics
+
+
+def as_judged(
     labelled: Labelled, relevant: Mapping[str, float], kind: str, asked: Retrieval
 ) -> Judged:
+    """Return what is measured of a query that was asked, with the grades and kind of its items."""
     ms: dict[str, float] = defaultdict(float)
     for step in asked.trace:
         if step.step in _ASKING_CHANNELS:
@@ -155,6 +201,15 @@ def _judged(
     )
 
 
+async def serving(store: Store, settings: Settings) -> tuple[Searcher, Allowed]:
+    """Open the serving release to be measured: without caches.
+
+    Raises NotReleased before the first release.
+    """
+    view = await SearchService(store, settings).view()
+    return Searcher(store, view.searcher.manifest, settings), view.allowed
+
+
 async def judge_serving(
     store: Store, queries: Sequence[Labelled], settings: Settings, learned: bool = True
 ) -> tuple[Manifest, list[Judged]]:
@@ -162,44 +217,39 @@ async def judge_serving(
 
     Without `learned`, it answers by the default scales and weights, whatever it has learned.
     """
-    view = await SearchService(store, settings).view()
-    searcher, manifest = view.searcher, view.searcher.manifest
-    if manifest.learned and not learned:
-        manifest = manifest.model_copy(update={"learned": None})
+    searcher, allowed = await serving(store, settings)
+    if searcher.manifest.learned and not learned:
+        manifest = searcher.manifest.model_copy(update={"learned": None})
         searcher = Searcher(store, manifest, settings)
-    return manifest, await judge(searcher, view.allowed, queries)
+    return searcher.manifest, await judge(searcher, allowed, queries)
 
 
-async def evaluate(store: Store, queries: Sequence[Labelled], settings: Settings) -> dict[str, Any]:
-    """Return mean metrics of the serving release: of the fused ranking and of each channel alone.
-
-    Raises BadInput for a query whose relevant items are none of the index.
-    """
-    return report(*await judge_serving(store, queries, settings))
-
-
-async def evaluate_release(
+async def judge_release(
     store: Store, manifest: Manifest, queries: Sequence[Labelled], settings: Settings
-) -> dict[str, Any]:
-    """Return what `evaluate` does, of any release."""
+) -> list[Judged]:
+    """Ask any release."""
     searcher = Searcher(store, manifest, settings)
-    allowed = Allowed(hidden=Hidden(store, settings).look())
-    return report(manifest, await judge(searcher, allowed, queries))
+    return await judge(searcher, Allowed(hidden=Hidden(store, settings).look()), queries)
 
 
 def report(release: Manifest, judged: Sequence[Judged]) -> dict[str, Any]:
-    """Return mean metrics; those of a channel are over the queries that it was asked."""
+    """Return mean metrics; those of a channel are over the queries that it was asked.
+
+    `recall@100` stands apart, since `fused` and `channels` are what is promised to scripts.
+    """
     alone = defaultdict(list)
     for each in judged:
         for name, ranked in each.rankings():
             alone[name].append(ranking_metrics(ranked, each.relevant))
+    means = {name: mean_metrics(alone[name]) for name in (*CHANNELS, BM25) if name in alone}
+    means = {"fused": fused_metrics(judged), **means}
+    deep = {name: mean.pop("recall@100") for name, mean in means.items()}
     return {
         "release": release.release,
         "queries": len(judged),
-        "fused": fused_metrics(judged),
-        "channels": {
-            name: mean_metrics(alone[name]) for name in (*CHANNELS, BM25) if name in alone
-        },
+        "fused": means.pop("fused"),
+        "channels": means,
+        "recall@100": deep,
     }
 
 
@@ -208,23 +258,12 @@ def fused_metrics(judged: Sequence[Judged]) -> dict[str, float]:
     return mean_metrics([ranking_metrics(each.fused, each.relevant) for each in judged])
 
 
-def by_modality(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """Return mean metrics by what is asked with and by the kind of what is to be found."""
-    groups = defaultdict(list)
-    for each in judged:
-        groups[each.labelled.modality, each.kind].append(each)
-    return [
-        {"asked": asked, "found": found, "queries": len(group), **fused_metrics(group)}
-        for (asked, found), group in sorted(groups.items())
-    ]
-
-
 def _item_names(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Map item ids and file names, with every shorter ending of their paths, to item ids."""
     names: dict[str, str] = {}
     for row in items:
         names[row["item_id"]] = row["item_id"]
-        for origin in row["origins"]:
+        for origin in row["origins"] or ():
             parts = origin["uri"].split("/")
             for start in range(len(parts)):
                 names.setdefault("/".join(parts[start:]), row["item_id"])
@@ -234,7 +273,8 @@ def _item_names(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _resolve(labelled: Labelled, names: Mapping[str, str]) -> dict[str, float]:
     """Map relevant names to item ids; one that is not indexed stays, as a miss."""
     found = {names.get(name, name): grade for name, grade in labelled.relevant.items()}
-    if not found.keys() & set(names.values()):
+    indexed = set(names.values())
+    if not any(grade and name in indexed for name, grade in found.items()):
         wanted = ", ".join(list(labelled.relevant)[:3])
         raise BadInput(f"none of the relevant items of a query is indexed: {wanted}")
     return found

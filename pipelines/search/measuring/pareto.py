@@ -1,13 +1,11 @@
 """The picture of a sweep: recall over latency, a panel a channel."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
 from pipelines.search.measuring.bench import TARGET
 from pipelines.search.measuring.choosing import front, is_good
+from pipelines.search.measuring.picture import as_png
 from pipelines.search.measuring.tuning import Sweep
 
 _COLUMNS = 3
@@ -20,7 +18,6 @@ _COLOURS = {
 }
 _RED = "#c2183a"
 _FLOOR = 0.8
-_SHADES = 64
 
 
 def draw(sweeps: Sequence[Sweep]) -> bytes:
@@ -29,7 +26,6 @@ def draw(sweeps: Sequence[Sweep]) -> bytes:
     Recall is the worst of all rows and of what filters leave. The front is a line, the chosen point
     a ring; points that find too little are hollow, and triangles where they are below the panel.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(len(sweeps), _COLUMNS)
@@ -42,11 +38,7 @@ def draw(sweeps: Sequence[Sweep]) -> bytes:
     for panel in list(figure.axes)[len(sweeps) :]:
         panel.remove()
     figure.legend(handles=_legend(), loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    drawn = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(drawn)
-    small = io.BytesIO()
-    Image.open(drawn).convert("RGB").quantize(_SHADES).save(small, "PNG", optimize=True)
-    return small.getvalue()
+    return as_png(figure)
 
 
 def _panel(panel: Any, sweep: Sweep) -> None:

@@ -2,10 +2,22 @@
 
 import dagster as dg
 
-from assets import checks, derive, disaster, erasure, ingest, planning, publish, tuning, upkeep
+from assets import (
+    checks,
+    derive,
+    disaster,
+    erasure,
+    ingest,
+    learning,
+    measuring,
+    planning,
+    publish,
+    tuning,
+    upkeep,
+)
 from resources.home import HomeResource
 from resources.kubernetes import executor_from_environment
-from sensors import automation
+from sensors import automation, watching
 
 
 @dg.definitions
@@ -25,6 +37,9 @@ def definitions() -> dg.Definitions:
             derive.passages,
             publish.release,
             tuning.index_tuning,
+            measuring.search_quality,
+            learning.fusion_weights,
+            learning.ab_report,
             planning.backfill_plan,
             erasure.erasures,
             upkeep.upkeep,
@@ -34,23 +49,28 @@ def definitions() -> dg.Definitions:
         asset_checks=[*checks.checks, *upkeep.checks],
         jobs=[
             automation.scan,
+            watching.index_sources,
             automation.index_batch,
             automation.redo_failed,
             automation.plan,
             automation.publish,
             automation.tune_indexes,
+            automation.evaluate_search,
+            automation.learn_weights,
             automation.keep_house,
             automation.take_snapshot,
             automation.drill,
         ],
         schedules=[
             automation.nightly_scan,
+            automation.nightly_eval,
             automation.nightly_upkeep,
             automation.nightly_snapshot,
             automation.nightly_release,
+            automation.weekly_learning,
             automation.weekly_drill,
         ],
-        sensors=[automation.keep_batches_current, automation.retry_failed],
+        sensors=[automation.keep_batches_current, automation.retry_failed, watching.watch_sources],
         resources={"home": HomeResource()},
         executor=executor_from_environment(),
     )

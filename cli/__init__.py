@@ -8,7 +8,18 @@ import sys
 
 import typer
 
-from cli import indexing, keeping, measuring, releasing, rights, searching, tuning
+from cli import (
+    answering,
+    indexing,
+    keeping,
+    learning,
+    measuring,
+    releasing,
+    rights,
+    searching,
+    tuning,
+    uploading,
+)
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 
@@ -21,12 +32,14 @@ app = typer.Typer(
 for command in (
     indexing.index,
     searching.search,
+    answering.answer,
     indexing.status,
     indexing.plan,
     indexing.backfill,
     indexing.redo,
     measuring.evaluate,
-    measuring.learn,
+    learning.learn,
+    learning.trial,
     tuning.tune,
     releasing.promote,
     releasing.rollback,
@@ -39,6 +52,7 @@ for command in (
     searching.ui,
 ):
     app.command()(command)
+app.command(hidden=True)(uploading.index_uploads)
 app.add_typer(releasing.releases, name="releases")
 app.add_typer(rights.tokens, name="tokens")
 

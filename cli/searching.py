@@ -24,7 +24,8 @@ def search(
         str, typer.Option(help="How channels become one score, such as auto or reciprocal_rank.")
     ] = "auto",
     plan: Annotated[
-        str, typer.Option(help="parallel, filter_then_vector or ann_then_bm25.")
+        str,
+        typer.Option(help="parallel, filter_then_vector, ann_then_bm25, cheap_first, by_domain."),
     ] = "parallel",
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="1 ranks by score alone; less spreads like things.")
@@ -88,6 +89,7 @@ def serve(
     home: Home = None,
 ) -> None:
     """Serve the search API, described at /openapi.json, and its page."""
+    from cli.uploading import command_of
     from serving import workers as processes
     from serving.limits import Limits
 
@@ -98,7 +100,9 @@ def serve(
         "seconds": seconds,
     }
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    processes.serve(open_home(home)[0], limits, host, port, workers, is_open)
+    settings, _ = open_home(home)
+    index = command_of(settings.home)
+    processes.serve(settings, limits, host, port, workers, is_open, index)
 
 
 def ui(host: str = "127.0.0.1", port: int = 3000, home: Home = None) -> None:

@@ -34,6 +34,10 @@ class NotReleased(MediadexError):
     """There is no release to answer from yet."""
 
 
+class StorageAway(NotReleased):
+    """Tables that were there cannot be read any more."""
+
+
 class ModelUnavailable(MediadexError):
     """A model that cannot be loaded: its files are absent, out of reach or not the right ones."""
 

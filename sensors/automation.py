@@ -42,6 +42,16 @@ tune_indexes = dg.define_asset_job(
     selection=dg.AssetSelection.assets("index_tuning"),
     description="Measure vector indexes on what serves; the next release takes what is chosen.",
 )
+evaluate_search = dg.define_asset_job(
+    "evaluate_search",
+    selection=dg.AssetSelection.assets("search_quality"),
+    description="Measure what serves on the labelled queries that the policy names.",
+)
+learn_weights = dg.define_asset_job(
+    "learn_weights",
+    selection=dg.AssetSelection.assets("fusion_weights", "ab_report"),
+    description="Learn from clicks, for the next release, and report on the profile on trial.",
+)
 keep_house = dg.define_asset_job(
     "keep_house",
     selection=dg.AssetSelection.assets("erasures", "upkeep"),
@@ -64,6 +74,12 @@ nightly_scan = dg.ScheduleDefinition(
     cron_schedule="10 1 * * *",
     description="01:10 UTC; the automation sensor then works on the batches that changed.",
 )
+nightly_eval = dg.ScheduleDefinition(
+    name="nightly_eval",
+    job=evaluate_search,
+    cron_schedule="0 2 * * *",
+    description="02:00 UTC: how good and how fast search is, beside the night before.",
+)
 nightly_upkeep = dg.ScheduleDefinition(
     name="nightly_upkeep",
     job=keep_house,
@@ -83,6 +99,12 @@ nightly_release = dg.ScheduleDefinition(
     description="05:10 UTC. A schedule, since a condition would wait for every last batch.",
 )
 
+weekly_learning = dg.ScheduleDefinition(
+    name="weekly_learning",
+    job=learn_weights,
+    cron_schedule="40 4 * * 0",
+    description="Sundays, 04:40 UTC, before the release, which takes what was learned.",
+)
 weekly_drill = dg.ScheduleDefinition(
     name="weekly_drill",
     job=drill,

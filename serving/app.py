@@ -2,18 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from pipelines.catalog.uploads import Uploads
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
-from serving import explaining, health, items, measures, media, releases, searching, thumbnails
+from serving import (
+    answers,
+    explaining,
+    health,
+    items,
+    measures,
+    media,
+    releases,
+    searching,
+    thumbnails,
+    uploading,
+)
 from serving.access import LOOPBACK, Access
 from serving.gate import Gate
 from serving.limits import Limits
@@ -31,12 +43,14 @@ _ABOUT = (
 )
 _ROUTERS = (
     searching.router,
+    answers.router,
     items.router,
     media.router,
     thumbnails.router,
     explaining.router,
     explaining.judging,
     releases.router,
+    uploading.router,
 )
 
 
@@ -46,11 +60,13 @@ def create_app(
     *,
     service: SearchService | None = None,
     only_local: bool = False,
+    index: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Build the app over a home. It follows new releases by itself.
 
-    With `only_local` it answers to names of this machine alone, so that no page of the web can
-    lead a browser here under a name of its own (DNS rebinding).
+    `index` indexes what is uploaded; without it, the next scan does. With `only_local` it answers
+    to names of this machine alone, so that no page of the web can lead a browser here under a name
+    of its own (DNS rebinding).
     """
     limits = limits or Limits()
     store = Store(settings.root)
@@ -81,8 +97,9 @@ def create_app(
         # Theirs holds paths and queries.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.serving = Serving(store, service)
+    app.state.serving = Serving(service)
     app.state.gate = Gate(Access(settings), limits, service.pseudonym)
+    app.state.uploading = uploading.uploading(Uploads(store, settings), index, limits.seconds)
     refuse(app)
     app.include_router(health.router)
     app.include_router(health.measured)

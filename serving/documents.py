@@ -100,6 +100,12 @@ class Answer(BaseModel):
         description="The `channel` or `input` that is missing, and the `reason`."
     )
     widened: bool = Field(False, description="Whether more was looked at to fill the answer.")
+    skipped: list[str] = Field(
+        [], description="Channels that the plan `cheap_first` did not have to ask."
+    )
+    domains: list[str] | None = Field(
+        None, description="Those asked by the plan `by_domain`, beside items without; null for all."
+    )
     no_match: str | None = Field(None, description="Why nothing is a good match.")
     cached: str | None = Field(None, description="The cache that the answer comes from.")
     engine: str | None = Field(None, description="What searched: the mirror, or the tables.")
@@ -109,6 +115,69 @@ class Answer(BaseModel):
     )
     hops: list[dict[str, Any]] | None = Field(None, description="Where each hop led.")
     results: list[Result]
+
+
+class Sentence(BaseModel):
+    """A sentence, and the numbers of what it rests on."""
+
+    text: str
+    citations: list[int]
+
+
+class Citation(BaseModel):
+    """Where an item says so, word for word."""
+
+    number: int
+    item_id: str
+    uri: str
+    title: str | None
+    kind: str
+    source: str = Field(description="What the quote comes from: ocr, body, meta, transcript.")
+    quote: str
+    segment: str
+    page: int | None
+    start_s: float | None
+    end_s: float | None
+    link: str = Field(description="The item, at the page or moment if there is one.")
+    thumbnail: str | None = None
+    play: str | None = None
+
+
+class WrittenAnswer(BaseModel):
+    """An answer in sentences that cite what they rest on; without any, the reason."""
+
+    query_id: str = Field(description="The query that found what was read.")
+    release: str
+    answer: str | None = Field(description="The sentences, a line each; the best one first.")
+    sentences: list[Sentence]
+    citations: list[Citation]
+    no_answer: str | None = Field(description="Why there is no answer.")
+    degraded: list[dict[str, str]] = []
+    trace: list[Timing] = []
+
+
+class Pictured(BaseModel):
+    """One picture of a set; an upload has no item."""
+
+    number: int
+    item_id: str | None
+    uri: str | None
+    title: str | None
+    kind: str | None
+    caption: str | None
+    text: str | None = Field(description="What is read in it, without private data.")
+    thumbnail: str | None = None
+
+
+class Description(BaseModel):
+    """A set of pictures in sentences that cite the pictures that they speak of."""
+
+    release: str
+    description: str
+    sentences: list[Sentence]
+    pictures: list[Pictured]
+    degraded: list[dict[str, str]] = []
+    trace: list[Timing] = []
 
 
 class Region(BaseModel):
@@ -146,6 +215,8 @@ class Explanation(BaseModel):
     asked: Asked
     degraded: list[dict[str, str]] = []
     widened: bool = False
+    skipped: list[str] = []
+    domains: list[str] | None = None
     no_match: str | None = None
     cached: str | None = None
     repeats: str | None = Field(None, description="The query whose answer was given again.")
@@ -236,3 +307,6 @@ class Ready(Live):
     """There is a release to search, and it is open."""
 
     release: str
+    storage: Literal["replica", "memory"] | None = Field(
+        None, description="What answers while the storage cannot be read."
+    )

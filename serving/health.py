@@ -3,6 +3,7 @@
 import asyncio
 
 from fastapi import APIRouter, Response
+from prometheus_client import REGISTRY, Gauge
 
 from pipelines.releases.log import require
 from serving import measures
@@ -13,6 +14,12 @@ from serving.serviced import Served
 
 router = APIRouter(tags=["health"])
 measured = APIRouter(tags=["health"], route_class=ForOperators, dependencies=[with_token])
+_away = Gauge(
+    "storage_away",
+    "Whether the storage cannot be read, and a copy or memory answers.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
 
 
 @router.get("/healthz", summary="Whether the process runs")
@@ -24,15 +31,16 @@ async def alive() -> Live:
 @router.get(
     "/readyz",
     summary="Whether there is a release, open to be searched",
+    response_model_exclude_none=True,
     responses={503: {"model": Refusal, "description": "There is none that can be searched."}},
 )
 async def ready(served: Served) -> Ready:
     """Open the serving release where that was not done yet."""
     view = await served.service.view()
-    return Ready(release=view.searcher.manifest.release)
+    return Ready(release=view.searcher.manifest.release, storage=served.service.stands_in)
 
 
-@router.get("/health", include_in_schema=False)
+@router.get("/health", include_in_schema=False, response_model_exclude_none=True)
 async def health(served: Served) -> Ready:
     """Name the serving release, as the log tells it."""
     return Ready(release=(await asyncio.to_thread(require, served.store)).release)
@@ -46,6 +54,8 @@ async def health(served: Served) -> Ready:
 )
 async def metrics(served: Served) -> Response:
     """Return the measures of all workers."""
-    measures.take(served.service.stats())
+    stats = served.service.stats()
+    measures.take(stats)
+    _away.set(bool(stats.get("stands_in")))
     text, media_type = measures.exposition()
     return Response(text, media_type=media_type)

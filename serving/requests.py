@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import Path, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from pipelines.answering.pictured import MOST_PICTURES
+from pipelines.answering.questions import MOST_ITEMS
 from pipelines.errors import BadInput
 from pipelines.search.asked.filters import MAX_LENGTH
 from pipelines.search.asked.media import MOST_CHARACTERS, Kind, Upload, in_memory
@@ -41,13 +43,18 @@ class Options(BaseModel):
         examples=["region = 'eu' AND price < 20"],
     )
     profile: Name = Field(AUTO, description="Weights of the channels.", examples=[AUTO])
-    plan: Plan = Field("parallel", description="In which order channels and passages are asked.")
+    plan: Plan = Field(
+        "parallel", description="Which channels and passages are asked, and in which order."
+    )
     diversity: float = Field(
         1.0, ge=0, le=1, description="From 1, relevance alone, down to 0, all different."
     )
     reranker: Reranker | None = Field(None, description="As the server is set when not given.")
     channels: list[Name] = Field([], max_length=20, description="Those to ask; all when empty.")
     facets: bool = Field(False, description="Whether to count attributes of what was found.")
+    prefetch: bool = Field(
+        False, description="Whether to have the next page of the answer to a text ready."
+    )
 
     def query(self, text: str | None = None) -> Query:
         """Return the query, without media."""
@@ -61,6 +68,7 @@ class Options(BaseModel):
             diversity=self.diversity,
             reranker=self.reranker,
             channels=tuple(self.channels),
+            prefetch=self.prefetch,
         )
 
 
@@ -70,10 +78,9 @@ class TextSearch(Options):
     text: Text = Field(examples=["storm umbrella"])
 
 
-class MediaSearch(Options):
-    """A query: text, media in base64, or any of them together."""
+class WithMedia(BaseModel):
+    """Media in base64 to ask with."""
 
-    text: Text | None = Field(None, examples=["storm umbrella"])
     image: Media | None = Field(None, description="JPEG, PNG …, base64.", examples=[None])
     audio: Media | None = Field(None, description="WAV, MP3, FLAC …, base64.", examples=[None])
     video: Media | None = Field(None, description="MP4, WebM …, base64.", examples=[None])
@@ -83,6 +90,41 @@ class MediaSearch(Options):
         kinds: tuple[Kind, ...] = ("image", "audio", "video")
         given = ((kind, getattr(self, kind)) for kind in kinds)
         return [in_memory(_decoded(kind, data), kind) for kind, data in given if data]
+
+
+class MediaSearch(WithMedia, Options):
+    """A query: text, media in base64, or any of them together."""
+
+    text: Text | None = Field(None, examples=["storm umbrella"])
+
+
+class Question(WithMedia):
+    """A question, to be answered from the items that it finds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: Text = Field(min_length=1, examples=["How long does the trail bottle keep tea hot?"])
+    k: int = Field(MOST_ITEMS, ge=1, le=MOST_ITEMS, description="How many items are read.")
+    where: str | None = Field(None, max_length=MAX_LENGTH, description="A condition on attributes.")
+
+    def query(self) -> Query:
+        """Return the query, without media."""
+        return Query(self.question, k=self.k, where=self.where)
+
+
+class PictureSet(BaseModel):
+    """Pictures and indexed items to describe together, at most eight."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[Media] = Field([], max_length=MOST_PICTURES, description="Base64.", examples=[[]])
+    items: list[Annotated[str, StringConstraints(max_length=1024, pattern=_NO_NUL)]] = Field(
+        [], max_length=MOST_PICTURES, description="Their ids."
+    )
+
+    def uploads(self) -> list[Upload]:
+        """Decode the pictures. Raises BadInput for what is no base64."""
+        return [in_memory(_decoded("image", data), "image") for data in self.images]
 
 
 class FileSearch(Options):

@@ -1,4 +1,4 @@
-"""What the routes of an app share: the service that answers, and the store behind it."""
+"""What the routes of an app share: the service that answers, and the store that it reads."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,10 +11,14 @@ from pipelines.store import Store
 
 @dataclass(frozen=True)
 class Serving:
-    """The service of one app, and its store."""
+    """The service of one app, and the store that it reads by now."""
 
-    store: Store
     service: SearchService
+
+    @property
+    def store(self) -> Store:
+        """The storage of the home or, while that is away, its copy."""
+        return self.service.store
 
 
 async def _serving(request: Request) -> Serving:

@@ -1,29 +1,39 @@
 """Processes that serve: one, or several that share a port and their measures."""
 
+import json
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 
 from pipelines.settings import Settings, load_settings
 from serving.access import Access, check_binding, is_loopback
+from serving.indexing import Child
 from serving.limits import Limits
 from serving.logs import CONFIG
 from serving.rate import Rate
 
 APP = "serving.workers:app_from_environment"
 _LOCAL = "MEDIADEX_SERVE_LOCAL"
+_INDEX = "MEDIADEX_SERVE_INDEX"
 _HEALTHY_S = 60
 
 
 def serve(
-    settings: Settings, limits: Limits, host: str, port: int, workers: int, is_open: bool = False
+    settings: Settings,
+    limits: Limits,
+    host: str,
+    port: int,
+    workers: int,
+    is_open: bool = False,
+    index: Sequence[str] = (),
 ) -> None:
     """Serve a home until told to stop; requests under way are finished.
 
-    Raises MediadexError rather than serve a home without tokens to others, and for limits that
-    make no sense.
+    `index` is the command that indexes uploads (`serving.indexing.Child`). Raises MediadexError
+    rather than serve a home without tokens to others, and for limits that make no sense.
     """
     import uvicorn
 
@@ -31,6 +41,7 @@ def serve(
     Rate(limits.rate, limits.rate_storage)  # refused here rather than by each process
     os.environ |= {
         "MEDIADEX_HOME": str(settings.home),
+        _INDEX: json.dumps(index),
         _LOCAL: "1" if is_loopback(host) and not (is_open or Access(settings).needs_token) else "",
         **{f"MEDIADEX_SERVE_{name.upper()}": str(value) for name, value in limits},
     }
@@ -58,4 +69,9 @@ def app_from_environment() -> FastAPI:
     from serving.spans import export_if_asked
 
     export_if_asked()
-    return create_app(load_settings(), only_local=bool(os.environ.get(_LOCAL)))
+    command = json.loads(os.environ.get(_INDEX) or "[]")
+    return create_app(
+        load_settings(),
+        only_local=bool(os.environ.get(_LOCAL)),
+        index=Child(command) if command else None,
+    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.search.asked.query import Query
 from pipelines.search.fusion.scores import Scored
+from pipelines.search.plans.look import looked_at
 
 if TYPE_CHECKING:
     from pipelines.search.retrieval import Retrieval
@@ -23,6 +24,7 @@ def as_document(asked: "Retrieval", query_id: str) -> dict[str, Any]:
         "asked": _asked(asked.query) | {"reworded": asked.reworded},
         "degraded": [each.as_document() for each in asked.encoded.degraded],
         "widened": asked.widened,
+        **looked_at(asked),
         "no_match": asked.no_match,
         "cached": None,
         "engine": "tables" if asked.engine is asked.searcher.tables else "mirror",

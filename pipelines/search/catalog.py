@@ -36,8 +36,8 @@ def is_shown(store: Store, item_id: str, allowed: Allowed) -> bool:
 
 def shown(store: Store, item_ids: Collection[str], allowed: Allowed) -> set[str]:
     """Return those of some items that are there and may be seen."""
-    where = condition(allowed) or "true"
-    found = store.items.read(["item_id"], f"NOT deleted AND {where}" if item_ids else "1 = 0")
+    where = f"{narrowed('item_id', item_ids)} AND NOT deleted AND {condition(allowed) or 'true'}"
+    found = store.items.read(["item_id"], where)
     return set(item_ids).intersection(found["item_id"].to_pylist())
 
 
@@ -137,6 +137,10 @@ class LiveValues:
         self._seen: int | None = None
         self._values: Mapping[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+
+    def is_current(self) -> bool:
+        """Tell whether the values surely are those of now; takes microseconds."""
+        return self._store.items.stands_at(self._seen)
 
     def of(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the live values of those of some items that have any."""

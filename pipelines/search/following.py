@@ -1,47 +1,28 @@
-"""Which release is searched now, and by whom which rows of it may be seen."""
+"""Which release is searched now, in the storage or, while that is away, in a copy of it."""
 
 import asyncio
-import datetime as dt
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from cachetools import LRUCache
-
-from pipelines.errors import MediadexError
+from pipelines.errors import MediadexError, StorageAway
 from pipelines.progress import LOGGER
-from pipelines.recipes import digest_json
 from pipelines.releases.log import require
-from pipelines.rights import Caller, condition, governed
+from pipelines.rights import Caller
+from pipelines.search.asked.query import Degraded
 from pipelines.search.caches import Cache
-from pipelines.search.engines.lance import both
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.engines.protocol import Allowed
 from pipelines.search.hidden import Hidden
+from pipelines.search.outages import PATIENCE_S, can_be_read, log_version, probe
 from pipelines.search.searcher import Searcher
+from pipelines.search.trial import Trial
+from pipelines.search.views import View, Views
 from pipelines.settings import Settings
 from pipelines.store import Store
 
 _POLL_S = 0.5
 _IDLE_S = 1.5
 _HELD_S = 0.5
-_RIGHTS = 256  # of different callers that are remembered
-
-
-@dataclass(frozen=True)
-class View:
-    """What one query is answered from: a release, and which rows its caller may see.
-
-    `allowed` is for the rows of that release, `known` for those of the table of items. `epoch` is
-    another one whenever an item was hidden or is shown again.
-    """
-
-    searcher: Searcher
-    allowed: Allowed
-    known: Allowed
-    epoch: str
 
 
 class Following:
@@ -52,6 +33,10 @@ class Following:
     comes from a release that was replaced seconds ago. The ledger is looked at by every query.
     With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
     answering for half a second meanwhile; where that takes longer, the tables of the new one do.
+
+    With the setting `replica`, that copy answers while the storage cannot be read, or else what is
+    in memory; what was known of the ledger last holds on. `away` says so. Without it there is no
+    answer where the ledger is gone. A candidate may be on `trial` for some callers.
     """
 
     def __init__(
@@ -62,25 +47,51 @@ class Following:
         mirror_bytes: int = 0,
         cache: Cache | None = None,
     ):
-        self.hidden = Hidden(store, settings, expired)
+        self._home = Hidden(store, settings, expired)
+        self._copy = (
+            Hidden(Store(settings.replica), settings, of=self._home) if settings.replica else None
+        )
+        self.hidden = self._home
         self.searcher: Searcher | None = None
         self.mirror: Mirror | None = None
-        self._store = store
+        self.trial = Trial(store, settings, cache)
+        self._views = Views()
         self._settings = settings
         self._mirror_bytes = mirror_bytes
         self._cache = cache
-        self._looking = threading.Lock()
-        self._changed: LRUCache[tuple, frozenset[str]] = LRUCache(_RIGHTS)
         self._mirroring: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._is_away = False
         self._seen: int | None = None
         self._polled = float("-inf")
         self._polling: asyncio.Task[None] | None = None
         self._awaited = True
         self._refreshing = asyncio.Lock()
 
-    async def view(self, caller: Caller | None = None) -> View:
-        """Return what to answer a caller from now; raises NotReleased before the first release."""
-        erased = await asyncio.to_thread(self.hidden.look_at_ledger)
+    @property
+    def store(self) -> Store:
+        """What is read from now: the storage, or its copy."""
+        return self.hidden.store
+
+    @property
+    def reads_copy(self) -> bool:
+        """Whether it is the copy."""
+        return self.hidden is self._copy
+
+    @property
+    def away(self) -> Degraded | None:
+        """What to say of the storage while it cannot be read."""
+        if not self._is_away:
+            return None
+        what = "a copy of it" if self.reads_copy else "what is held in memory"
+        return Degraded("input", "storage", f"it cannot be read, so {what} answers")
+
+    async def view(self, caller: Caller | None = None, instead: Searcher | None = None) -> View:
+        """Return what to answer a caller from now; raises NotReleased before the first release.
+
+        It is the release that serves, or the one `instead` of it while that is on trial.
+        """
+        erased = await self._looked()
         if self._polling is None or self._polling.done():
             pause = time.monotonic() - self._polled
             if erased or pause > _POLL_S:
@@ -88,68 +99,132 @@ class Following:
                 self._polling = asyncio.create_task(self._poll())
         if self._polling is not None and self._awaited:
             await asyncio.shield(self._polling)
-        assert self.searcher is not None  # the first poll was awaited, and raises without one
+        try:
+            return await self._seen_now(caller, instead)
+        except Exception as error:
+            await self.lost(error)
+            return await self._seen_now(caller)
+
+    async def _seen_now(self, caller: Caller | None, instead: Searcher | None = None) -> View:
+        on_trial = instead is not None and instead is self.trial.searcher
+        searcher = instead if on_trial else self.searcher
+        assert searcher is not None  # the first poll was awaited, and raises without one
         if caller is None:
-            return self.seen_by(None, self.searcher)
-        return await asyncio.to_thread(self.seen_by, caller, self.searcher)
+            return self.seen_by(None, searcher)
+        return await asyncio.to_thread(self.seen_by, caller, searcher)
 
     def seen_by(self, caller: Caller | None, searcher: Searcher) -> View:
         """Return what a caller may see of a release that is open."""
-        hidden, withdrawn = self.hidden.items, self._withdrawn(caller, searcher)
-        # Rows know who consented when they were indexed; the ids, who changed their mind since.
-        complete = self.hidden.is_complete
-        consent = None if complete else governed(dt.datetime.now(dt.UTC))
-        epoch = self.hidden.epoch
-        if withdrawn:
-            hidden, epoch = hidden | withdrawn, digest_json([epoch, sorted(withdrawn)])
-        return View(
-            searcher,
-            Allowed(both(condition(caller, searcher.tables.columns), consent), hidden),
-            Allowed(both(condition(caller), consent), self.hidden.items),
-            epoch,
-        )
+        sides = (each for each in (self._home, self._copy) if each is not None)
+        hidden = next(each for each in sides if each.store is searcher.store)
+        return self._views.of(caller, searcher, hidden, self.away)
 
-    def _withdrawn(self, caller: Caller | None, searcher: Searcher) -> frozenset[str]:
-        """Return the items that a caller may not see any more, of those changed since a release.
-
-        A release knows the regions and groups of its time, also after a rollback.
-        """
-        rights = condition(caller)
-        if rights is None:
-            return frozenset()
-        made = searcher.manifest.created_at
-        key = (self.hidden.items_version, rights, made)
-        with self._looking:
-            if key not in self._changed:
-                since = f"updated_at >= TIMESTAMP '{made.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
-                found = self._store.items.read(["item_id"], f"{since} AND NOT {rights}")
-                self._changed[key] = frozenset(found["item_id"].to_pylist())
-            return self._changed[key]
+    async def hidden_now(self) -> frozenset[str]:
+        """Return the ids of the items that nobody may see by now."""
+        try:
+            await self._look_at(self.hidden)
+        except Exception:
+            if self._copy is None:
+                raise
+            # The next query finds the storage away; this one goes by what was known last.
+        return self.hidden.items
 
     async def refresh(self) -> None:
         """Take in what expired, and swap to the serving release once it is ready to answer."""
         async with self._refreshing:
-            await asyncio.to_thread(self.hidden.look_at_expiry)
-            version = await asyncio.to_thread(lambda: self._store.releases.version)
-            if self.searcher is not None and version == self._seen:
+            await self._take(self.hidden)
+
+    async def recover(self, searcher: Searcher, error: Exception) -> None:
+        """After a release failed to answer: take in what replaced it, or go to the copy.
+
+        Raises what keeps the storage from being read, where there is no copy.
+        """
+        if searcher is self.trial.searcher:
+            self.trial.fail(searcher.manifest, error)
+            searcher = self.searcher or searcher
+        try:
+            await self.refresh()
+        except Exception as reason:
+            await self.lost(reason)
+        else:
+            if self._copy is None or self.searcher is not searcher:
                 return
-            manifest = await asyncio.to_thread(require, self._store)
-            if self.searcher is None or manifest != self.searcher.manifest:
-                searcher = Searcher(self._store, manifest, self._settings, self._cache)
-                await searcher.warm()
-                if self._mirror_bytes:
-                    if self._mirroring is not None:
-                        self._mirroring.cancel()
-                    self._mirroring = asyncio.create_task(self._hold(searcher))
-                    if self.searcher is not None and not self._awaited:
-                        await asyncio.wait({self._mirroring}, timeout=_HELD_S)
-                self.searcher = searcher
-            self._seen = version
+            if not await can_be_read(searcher):
+                await self.lost(error)
+
+    async def lost(self, error: Exception) -> None:
+        """Answer from the copy, or from what is in memory; raises the error without either."""
+        async with self._refreshing:
+            if self._copy is None:
+                raise error
+            if self._is_away:
+                return
+            try:
+                await self._take(self._copy)
+            except Exception:
+                if self.searcher is None:
+                    raise error from None
+            self._is_away = True
+            self.trial.end()
+            what = "the copy" if self.reads_copy else "what is held in memory"
+            told = "the storage cannot be read (%s), so %s answers"
+            logging.getLogger(LOGGER).warning(told, type(error).__name__, what)
+            self._watching = asyncio.create_task(probe(self._back))
 
     async def mirrored(self) -> None:
         """Wait until the release is held in memory, where it is to be."""
         if self._mirroring is not None:
             await self._mirroring
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        self.trial.end()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _look(self, hidden: Hidden) -> bool:
+        if self._copy is None:
+            return hidden.look_at_ledger()
+        return hidden.look_within(PATIENCE_S)
+
+    async def _look_at(self, hidden: Hidden) -> bool:
+        """Look at the ledger in a thread, unless it is known at once that nothing is new.
+
+        With a copy at hand, the storage may be one that hangs.
+        """
+        if self._copy is None and hidden.is_unchanged():
+            return False
+        return await asyncio.to_thread(self._look, hidden)
+
+    async def _looked(self) -> bool:
+        try:
+            return await self._look_at(self.hidden)
+        except Exception as error:
+            await self.lost(error)
+            return False
+
+    async def _take(self, hidden: Hidden, anew: bool = False) -> None:
+        """Swap to the serving release of a store, unless it is open and is not wanted `anew`."""
+        here = hidden is self.hidden and not anew
+        if not here:
+            await self._look_at(hidden)
+        version = await asyncio.to_thread(log_version, hidden, self._seen if here else None)
+        if here and self.searcher is not None and version == self._seen:
+            return
+        manifest = await asyncio.to_thread(require, hidden.store)
+        if not here or self.searcher is None or manifest != self.searcher.manifest:
+            searcher = Searcher(hidden.store, manifest, self._settings, self._cache)
+            await searcher.warm()
+            if self._mirror_bytes:
+                if self._mirroring is not None:
+                    self._mirroring.cancel()
+                self._mirroring = asyncio.create_task(self._hold(searcher))
+                if self.searcher is not None and not self._awaited:
+                    await asyncio.wait({self._mirroring}, timeout=_HELD_S)
+            self.searcher = searcher
+        self.hidden, self._seen = hidden, version
+        if hidden is self._home:
+            self.trial.follow()
 
     async def _hold(self, searcher: Searcher) -> None:
         try:
@@ -165,8 +240,24 @@ class Following:
         try:
             await self.refresh()
         except Exception as error:
-            if self.searcher is None:
-                raise
-            what = str(error) if isinstance(error, MediadexError) else type(error).__name__
-            logging.getLogger(LOGGER).warning("the last release goes on answering: %s", what)
+            if self.searcher is None or (self._copy is not None and isinstance(error, StorageAway)):
+                await self.lost(error)
+            elif not self._is_away:
+                what = str(error) if isinstance(error, MediadexError) else type(error).__name__
+                logging.getLogger(LOGGER).warning("the last release goes on answering: %s", what)
         self._polled = time.monotonic()
+
+    async def _back(self) -> None:
+        """Go back to the storage; where that is not there yet, to the copy if that is now."""
+        try:
+            # A storage that does not answer must not keep queries waiting for the lock.
+            await self._look_at(self._home)
+            async with self._refreshing:
+                await self._take(self._home, anew=True)
+                self._is_away = False
+        except Exception:
+            if self._copy is not None and not self.reads_copy:
+                async with self._refreshing:
+                    await self._take(self._copy)
+            raise
+        logging.getLogger(LOGGER).warning("the storage can be read again, and answers")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,11 +12,14 @@ from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
 from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine, Found
 from pipelines.search.fusion.evidence import Evidence
+from pipelines.search.fusion.profiles import BM25
 from pipelines.search.fusion.scores import Scored
+from pipelines.search.plans.look import Look
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.search.searcher import Searcher
+    from pipelines.search.taste import Taste
 
 
 @dataclass
@@ -54,12 +57,15 @@ class Retrieval:
     uploads: Sequence[Upload] = ()
     listeners: int = 0
     given: Encoded | None = None
-    hidden_now: Callable[[], frozenset[str]] | None = None
+    hidden_now: Callable[[], Awaitable[frozenset[str]]] | None = None
     engine: Engine = None  # type: ignore[assignment]
     at: dt.datetime | None = None
+    taste: "Taste | None" = None
     begun: float = field(default_factory=time.perf_counter)
 
     encoded: Encoded = field(default_factory=Encoded)
+    look: Look | None = None
+    reached: set[str] = field(default_factory=set)
     hits: dict[str, Found] = field(default_factory=dict)
     candidates: Sequence[str] | None = None
     widened: bool = False
@@ -81,8 +87,21 @@ class Retrieval:
 
     @property
     def rows(self) -> int:
-        """How many rows each channel is asked for."""
+        """How many rows each channel is asked for, or each domain of it where some are chosen."""
+        if self.look and self.look.domains is not None:
+            return self.shard_rows
         return max(CANDIDATES, 4 * self.wanted)
+
+    @property
+    def shard_rows(self) -> int:
+        """How many rows each domain of a channel is asked for; one of fewer is not parted."""
+        return max(SHARD, self.wanted)
+
+    @property
+    def asks_words(self) -> bool:
+        """Whether BM25 is asked."""
+        query, passages = self.query, self.searcher.manifest.passages
+        return bool(query.literal and passages and query.asks(BM25))
 
     @property
     def wanted(self) -> int:
@@ -99,6 +118,8 @@ class Retrieval:
 
 CANDIDATES = 200
 """How many rows each channel brings at least."""
+SHARD = 50
+"""How many each domain of a channel brings at least, where some are chosen."""
 
 
 class Stage(Protocol):

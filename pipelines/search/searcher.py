@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pipelines.errors import ModelUnavailable
+from pipelines.errors import MediadexError, ModelUnavailable
 from pipelines.progress import LOGGER
+from pipelines.recipes import digest_json
 from pipelines.releases.manifest import Manifest
 from pipelines.search.asked.encoding import ChannelEncoders
 from pipelines.search.asked.media import Upload
@@ -18,6 +20,7 @@ from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine
 from pipelines.search.fusion.profiles import BM25
 from pipelines.search.retrieval import Retrieval, Stage, run
+from pipelines.search.routing import Router
 from pipelines.search.stages import STAGES
 from pipelines.settings import Settings
 from pipelines.store import Store
@@ -41,6 +44,18 @@ class Searcher:
         self.encoders = ChannelEncoders(manifest.channels, cache)
         self.tables = LanceEngine(store, manifest)
         self.engine: Engine = self.tables
+        self._routing: asyncio.Task[Router] | None = None
+
+    @classmethod
+    async def of_past(cls, store: Store, manifest: Manifest, settings: Settings) -> "Searcher":
+        """Open a release of the past; raises MediadexError where its tables were cleaned."""
+        searcher = cls(store, manifest, settings)
+        try:
+            await searcher.tables.open()
+        except (OSError, RuntimeError, ValueError) as error:
+            told = f"{manifest.release} cannot be asked any more: it was cleaned"
+            raise MediadexError(told) from error
+        return searcher
 
     async def answer(
         self,
@@ -67,6 +82,18 @@ class Searcher:
             for name, items in asked.hits.items()
         }
         return {"fused": [entry.item_id for entry in asked.shown], **alone}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells a release from every other, also from what a purge made of it."""
+        return digest_json(self.manifest.model_dump(mode="json"))
+
+    async def router(self) -> Router:
+        """Return what knows the domains of this release; the first query that needs it makes it."""
+        made = self._routing
+        if made is None or (made.done() and (made.cancelled() or made.exception())):
+            made = self._routing = asyncio.create_task(Router.of(self.tables))
+        return await asyncio.shield(made)
 
     async def warm(self) -> None:
         """Open every table, load every encoder, and ask each table once.

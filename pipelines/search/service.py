@@ -4,20 +4,22 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
 from pipelines.releases import log
 from pipelines.rights import Caller, fingerprint, pseudonym, secret_of
 from pipelines.search import catalog
+from pipelines.search.ahead import Ahead
 from pipelines.search.answers import as_document
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import AUTO, Query
 from pipelines.search.caches import Cache, MemoryCache, RedisCache, SemanticCache, key_of
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.following import Following, View
+from pipelines.search.following import Following
 from pipelines.search.fusion.scores import ids_of
 from pipelines.search.hops import HOPS, Hop, travel
 from pipelines.search.journal.explaining import explanation
@@ -26,10 +28,14 @@ from pipelines.search.journal.queries import Journal, new_id
 from pipelines.search.journal.records import Record, recorded, repeated
 from pipelines.search.journal.replay import difference, replayed_query
 from pipelines.search.like import probes_of
+from pipelines.search.outages import written_while_there
+from pipelines.search.pages import cut_next
 from pipelines.search.regions import regions
 from pipelines.search.retrieval import Retrieval, run
 from pipelines.search.searcher import Searcher
 from pipelines.search.stages import ANSWERING, ASKING
+from pipelines.search.taste import Taste, taste_of, taste_then
+from pipelines.search.views import View
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -56,7 +62,6 @@ class SearchService:
         mirror: bool = False,
         journal: bool = False,
     ):
-        self._store = store
         self._settings = settings
         self._listeners = listeners
         self._cache: Cache = RedisCache(settings.redis) if settings.redis else MemoryCache()
@@ -64,9 +69,13 @@ class SearchService:
         self._following = Following(
             store, settings, expired, settings.mirror_bytes if mirror else 0, self._cache
         )
-        self._live = catalog.LiveValues(store, settings.live_keys)
-        self._journal = Journal(store, ModelSuite.chosen_by(settings).detector) if journal else None
-        self._feedback = Feedback(store, self._journal) if self._journal else None
+        self._live: dict[str, catalog.LiveValues] = {}
+        self._detector = ModelSuite.chosen_by(settings).detector
+        written = written_while_there(store)
+        self._journal = Journal(written, self._detector) if journal else None
+        self._feedback = Feedback(written, self._journal) if self._journal else None
+        self._unheard = 0
+        self._ahead = Ahead()
 
     async def start(self) -> None:
         """Open the serving release, and hold it in memory where that is wanted.
@@ -75,16 +84,47 @@ class SearchService:
         """
         await self.view()
         await self._following.mirrored()
+        if self._journal is not None and not self._following.away:
+            await asyncio.to_thread(lambda: self._secret)
 
     async def close(self) -> None:
-        """Write what waits to be written."""
+        """Write what waits to be written, and stop what works ahead."""
+        self._following.close()
+        await self._ahead.close()
         for writer in (self._feedback, self._journal):
             if writer is not None:
                 await asyncio.to_thread(writer.close)
 
     async def view(self, caller: Caller | None = None) -> View:
-        """Return what to answer a caller from now; raises NotReleased before the first release."""
-        return await self._following.view(caller)
+        """Return what to answer a caller from now; raises NotReleased before the first release.
+
+        Some callers get the candidate that waits, while the setting `trial_candidate` says so.
+        """
+        trial = self._following.trial.searcher
+        share = self._settings.trial_candidate
+        tries = trial is not None and self._drawn(trial.manifest.release, caller, share)
+        return await self._following.view(caller, trial if tries else None)
+
+    @property
+    def store(self) -> Store:
+        """What answers are read from now: the storage of the home or, while it is away, a copy."""
+        return self._following.store
+
+    @property
+    def stands_in(self) -> Literal["replica", "memory"] | None:
+        """What answers in the place of a storage that cannot be read; `None` while it can be."""
+        if not self._following.away:
+            return None
+        return "replica" if self._following.reads_copy else "memory"
+
+    @property
+    def cache(self) -> Cache:
+        """What is kept for a while, by level."""
+        return self._cache
+
+    async def reading(self, ask: Callable[[View], Awaitable[Any]], caller: Caller | None) -> Any:
+        """Do what `ask` does with what a caller is answered from; again where that was replaced."""
+        return await self._retried(ask, caller)
 
     async def search(
         self,
@@ -101,8 +141,10 @@ class SearchService:
         query = self._on_trial(query, caller)
 
         async def ask(view: View) -> Answered:
-            key = _key(query, view, caller) if not uploads and _is_text(query) else None
+            taste = await taste_of(self.store, self._settings, view.known, self._named(caller))
+            key = _key(query, view, caller, taste) if not uploads and _is_text(query) else None
             if key and (known := self._cache.get("results", key)):
+                self._prepare(query, view, caller, taste, known)
                 return await self._again(known, query, caller, "results")
             asked = await view.searcher.answer(
                 query,
@@ -110,9 +152,10 @@ class SearchService:
                 ASKING,
                 uploads=uploads,
                 listeners=self._listeners,
-                hidden_now=self._hidden_now,
+                hidden_now=self._following.hidden_now,
+                taste=taste,
             )
-            alike = _Alike(self._alike, asked, _scope(query, view, caller)) if key else None
+            alike = _Alike(self._alike, asked, _scope(query, view, caller, taste)) if key else None
             if alike and (known := alike.get()):
                 return await self._again(known, query, caller, "semantic")
             document, found = self._recorded(await run(asked, ANSWERING), caller)
@@ -121,9 +164,10 @@ class SearchService:
                 self._cache.set("results", key, value)
                 if alike:
                     alike.set(value)
+                self._prepare(query, view, caller, taste, value, asked)
             return document, found
 
-        return await self._told(await self._retried(ask, caller), facets)
+        return await self._retried(self._telling(ask, facets), caller)
 
     async def similar(
         self, item_id: str, query: Query, caller: Caller | None = None, *, facets: bool = False
@@ -131,17 +175,16 @@ class SearchService:
         """Find what is like an item in every channel that it has; `None` where it is not seen."""
 
         async def ask(view: View) -> Answered | None:
-            if not await asyncio.to_thread(catalog.is_shown, self._store, item_id, view.known):
+            if not await asyncio.to_thread(catalog.is_shown, self.store, item_id, view.known):
                 return None
             given = await probes_of(view.searcher, [item_id], query)
             others = replace(view.allowed, hidden=view.allowed.hidden | {item_id})
             answer = await view.searcher.answer(
-                query, others, given=given, hidden_now=self._hidden_now
+                query, others, given=given, hidden_now=self._following.hidden_now
             )
             return self._recorded(answer, caller, like=item_id)
 
-        answered = await self._retried(ask, caller)
-        return await self._told(answered, facets) if answered else None
+        return await self._retried(self._telling(ask, facets), caller)
 
     async def hops(
         self, query: Query, hops: Sequence[Hop] = HOPS, caller: Caller | None = None
@@ -153,37 +196,46 @@ class SearchService:
 
         async def ask(view: View) -> Answered | None:
             led = await travel(
-                view.searcher, query, hops, allowed=view.allowed, hidden_now=self._hidden_now
+                view.searcher,
+                query,
+                hops,
+                allowed=view.allowed,
+                hidden_now=self._following.hidden_now,
             )
             if led.answer is None:
                 return None
             document, found = self._recorded(led.answer, caller)
             return document | {"hops": led.trace}, found
 
-        answered = await self._retried(ask, caller)
-        return await self._told(answered, False) if answered else None
+        return await self._retried(self._telling(ask), caller)
 
     async def item(self, item_id: str, caller: Caller | None = None) -> Document | None:
         """Describe an item: attributes, origins, segments; `None` where it is not seen."""
-        view = await self.view(caller)
-        item = await asyncio.to_thread(catalog.describe, self._store, item_id, view.known)
-        if item is None:
-            return None
-        live = await asyncio.to_thread(self._live.of, [item_id])
-        return item | {"release": view.searcher.manifest.release, "live": live.get(item_id, {})}
+
+        async def ask(view: View) -> Document | None:
+            item = await asyncio.to_thread(catalog.describe, self.store, item_id, view.known)
+            if item is None:
+                return None
+            live = await self._live_of([item_id])
+            return item | {"release": view.searcher.manifest.release, "live": live.get(item_id, {})}
+
+        return await self._retried(ask, caller)
 
     async def explain(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Tell why an answer was as it was; `None` for a query that is not the caller's."""
         found = await self._record(query_id, caller)
         if found is None:
             return None
-        view = await self.view(caller)
-        shown = await asyncio.to_thread(catalog.shown, self._store, found.items, view.known)
-        told = explanation(found, found.items - shown)
-        boxes = await asyncio.to_thread(regions, self._store, told["results"])
-        for result in told["results"]:
-            result["regions"] = boxes.get(result["item_id"], [])
-        return told
+
+        async def ask(view: View) -> Document:
+            shown = await asyncio.to_thread(catalog.shown, self.store, found.items, view.known)
+            told = explanation(found, found.items - shown)
+            boxes = await asyncio.to_thread(regions, self.store, told["results"])
+            for result in told["results"]:
+                result["regions"] = boxes.get(result["item_id"], [])
+            return told
+
+        return await self._retried(ask, caller)
 
     async def replay(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Ask the same again of the release that answered, and tell what differs.
@@ -202,7 +254,12 @@ class SearchService:
         allowed = replace(view.allowed, where=both(view.allowed.where, past.allowed.where))
         engine = searcher.engine if found.answer["engine"] == "mirror" else searcher.tables
         answer = await searcher.answer(
-            query, replace(allowed, hidden=hidden), given=given, engine=engine, at=found.at
+            query,
+            replace(allowed, hidden=hidden),
+            given=given,
+            engine=engine,
+            at=found.at,
+            taste=taste_then(found),
         )
         return difference(found, as_document(answer, query_id))
 
@@ -212,21 +269,31 @@ class SearchService:
         """Note what a caller made of a result. Raises BadInput for what they were not shown."""
         if self._feedback is None:
             raise MediadexError("nothing is written down here, so there is nothing to judge")
+        if self._following.away:
+            self._unheard += 1
+            return
         user = caller.user and self.pseudonym(caller.user) if caller else None
         await asyncio.to_thread(self._feedback.add, query_id, item_id, kind, None, user)
 
     def pseudonym(self, user: str) -> str:
         """Return what stands for a user wherever something is written."""
-        return pseudonym(user, secret_of(self._settings.home))
+        return pseudonym(user, self._secret)
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return secret_of(self._settings.home)
 
     def stats(self) -> Document:
         """Return counts: of the caches, the journal and what is held in memory."""
         searcher, mirror = self._following.searcher, self._following.mirror
         lost = sum(each.dropped for each in (self._journal, self._feedback) if each)
+        trial = self._following.trial.searcher
         return {
             "release": searcher.manifest.release if searcher else None,
             "caches": self._cache.stats(),
-            "journal": {"dropped": lost},
+            "journal": {"dropped": lost + self._unheard},
+            "stands_in": self.stands_in,
+            "trial": trial.manifest.release if trial else None,
             "mirror": {
                 "bytes": mirror.nbytes if mirror else 0,
                 "channels": sorted(mirror.covers) if mirror else [],
@@ -236,10 +303,16 @@ class SearchService:
     def _on_trial(self, query: Query, caller: Caller | None) -> Query:
         """Give some users another profile: always the same ones, and never one who chose one."""
         trial = self._settings.trial_profile
-        if not trial or query.profile != AUTO or caller is None or caller.user is None:
+        if not trial or query.profile != AUTO:
             return query
-        place = int(self.pseudonym(f"{trial} {caller.user}"), 16) / 16**16
-        return replace(query, profile=trial) if place < self._settings.trial_share else query
+        share = self._settings.trial_share
+        return replace(query, profile=trial) if self._drawn(trial, caller, share) else query
+
+    def _drawn(self, trial: str, caller: Caller | None, share: float) -> bool:
+        """Tell whether a caller is of the share of users that gets something on trial."""
+        if caller is None or caller.user is None:
+            return False
+        return int(self.pseudonym(f"{trial} {caller.user}"), 16) / 16**16 < share
 
     def _named(self, caller: Caller | None) -> Caller | None:
         """Put a pseudonym in the place of who asks."""
@@ -260,7 +333,8 @@ class SearchService:
     ) -> Answered:
         """Answer with what was answered before, as a query of its own."""
         document, found = json.loads(known)
-        first, hidden = document["query_id"], await asyncio.to_thread(self._hidden_now)
+        first = document["query_id"]
+        hidden = await self._following.hidden_now()
         results = [
             # Another one's words may have been asked before.
             each | {"matched": [word for word in each["matched"] if word in (query.typed or "")]}
@@ -274,50 +348,103 @@ class SearchService:
             self._journal.add(repeated(query, document, first, self._named(caller)))
         return document, found
 
-    async def _told(self, answered: Answered, facets: bool) -> Document:
-        """Add what is taken from now and not from a release."""
-        document, found = answered
-        shown = [result["item_id"] for result in document["results"]]
-        live = await asyncio.to_thread(self._live.of, shown)
-        results = [each | {"live": live.get(each["item_id"], {})} for each in document["results"]]
-        counted = await asyncio.to_thread(catalog.facets, self._store, found) if facets else None
-        return document | {"results": results} | ({"facets": counted} if facets else {})
+    def _prepare(
+        self,
+        query: Query,
+        view: View,
+        caller: Caller | None,
+        taste: Taste | None,
+        answered: bytes,
+        asked: Retrieval | None = None,
+    ) -> None:
+        """Get the page after a full one ready, so that it comes from the cache once asked for."""
+        if not query.prefetch:
+            return
+        further = replace(query, offset=query.offset + query.k)
+        key = _key(further, view, caller, taste)
+
+        async def work() -> None:
+            document, _ = json.loads(answered)
+            if len(document["results"]) < query.k or self._cache.read("results", key) is not None:
+                return
+            page = await cut_next(asked) if asked else None
+            page = page or await view.searcher.answer(
+                further, view.allowed, hidden_now=self._following.hidden_now, taste=taste
+            )
+            # It is explained by the query that it goes on with.
+            shown = as_document(page, document["query_id"])
+            if not shown["degraded"]:
+                value = json.dumps([shown, ids_of(page.ranked)]).encode()
+                self._cache.set("results", key, value)
+
+        self._ahead.start(work)
+
+    def _telling(
+        self, ask: Callable[[View], Awaitable[Answered | None]], facets: bool = False
+    ) -> Callable[[View], Awaitable[Any]]:
+        """Return what asks, and adds what is taken from now and not from a release."""
+
+        async def told(view: View) -> Document | None:
+            if (answered := await ask(view)) is None:
+                return None
+            document, found = answered
+            shown = [result["item_id"] for result in document["results"]]
+            live = await self._live_of(shown)
+            now = {
+                "degraded": document["degraded"] + ([view.away.as_document()] if view.away else []),
+                "results": [
+                    each | {"live": live.get(each["item_id"], {})} for each in document["results"]
+                ],
+            }
+            if facets:
+                now["facets"] = await asyncio.to_thread(catalog.facets, self.store, found)
+            return document | now
+
+        return told
+
+    async def _live_of(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        store, keys = self.store, self._settings.live_keys
+        live = self._live.setdefault(store.root, catalog.LiveValues(store, keys))
+        if not self._settings.replica and live.is_current():
+            return live.of(item_ids)
+        return await asyncio.to_thread(live.of, item_ids)
 
     async def _record(self, query_id: str, caller: Caller | None) -> Record | None:
         if self._journal is None:
             raise MediadexError("nothing is written down here, so there is nothing to explain")
-        found = await asyncio.to_thread(self._journal.get, query_id)
+        journal = self._journal
+        if self._following.reads_copy:
+            journal = Journal(self.store, self._detector)
+        found = await asyncio.to_thread(journal.get, query_id)
         return found if found is not None and found.is_of(self._named(caller)) else None
 
     async def _opened(self, release: str, serving: Searcher) -> Searcher:
         """Open the release that answered; memory rounds similarities, so it is held again too."""
         if release == serving.manifest.release:
             return serving
-        manifests = await asyncio.to_thread(lambda: log.read(self._store).manifests)
-        searcher = Searcher(self._store, manifests[release], self._settings)
-        try:
-            await searcher.tables.open()
-            if self._settings.mirror_bytes:
-                searcher.engine = await Mirror.built(searcher.tables, self._settings.mirror_bytes)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise MediadexError(f"{release} cannot be asked any more: it was cleaned") from error
+        manifests = await asyncio.to_thread(lambda: log.read(self.store).manifests)
+        searcher = await Searcher.of_past(self.store, manifests[release], self._settings)
+        if self._settings.mirror_bytes:
+            searcher.engine = await Mirror.built(searcher.tables, self._settings.mirror_bytes)
         return searcher
 
     async def _retried(self, ask: Callable[[View], Awaitable[Any]], caller: Caller | None) -> Any:
         """Ask; when the table versions vanished meanwhile, once more on what replaced them."""
         view = await self.view(caller)
+        releases = view.searcher.store.releases
         try:
-            return await ask(view)
-        except (OSError, RuntimeError, ValueError):
-            await self._following.refresh()
+            # What is gone reads as empty.
+            if (answered := await ask(view)) is None and releases.version is None:
+                raise FileNotFoundError
+            return answered
+        except MediadexError:
+            raise
+        except Exception as error:
+            await self._following.recover(view.searcher, error)
             fresh = await self.view(caller)
             if fresh.searcher is view.searcher:
                 raise
             return await ask(fresh)
-
-    def _hidden_now(self) -> frozenset[str]:
-        self._following.hidden.look_at_ledger()
-        return self._following.hidden.items
 
 
 class _Alike:
@@ -342,15 +469,13 @@ def _is_text(query: Query) -> bool:
     return bool(query.typed) and not query.pictures and query.sound is None
 
 
-def _key(query: Query, view: View, caller: Caller | None) -> str:
+def _key(query: Query, view: View, caller: Caller | None, taste: Taste | None) -> str:
     """Return the key of an answer: all that it depends on."""
-    return key_of(_scope(query, view, caller), query.typed)
+    return key_of(_scope(query, view, caller, taste), query.typed)
 
 
-def _scope(query: Query, view: View, caller: Caller | None) -> str:
+def _scope(query: Query, view: View, caller: Caller | None, taste: Taste | None) -> str:
     asked = [query.k, query.offset, query.where, query.profile, query.plan, query.diversity]
-    # A purge writes a release anew under its name.
-    release = view.searcher.manifest.model_dump(mode="json")
-    return key_of(
-        release, view.epoch, fingerprint(caller), asked, query.reranker, list(query.channels)
-    )
+    release = view.searcher.fingerprint
+    rights, liked = fingerprint(caller), taste.key if taste else None
+    return key_of(release, view.epoch, rights, asked, query.reranker, list(query.channels), liked)

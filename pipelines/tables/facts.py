@@ -108,6 +108,13 @@ class FactTable:
         newest = self._newest()
         return newest[0] if newest else None
 
+    def stands_at(self, version: int | None) -> bool:
+        """Tell whether a version is the newest, in microseconds; of far storage, it is not known.
+
+        So an event loop may ask before it has a thread look closely.
+        """
+        return "://" not in self.uri and self.version == version
+
     def read(
         self,
         columns: Sequence[str] | None = None,

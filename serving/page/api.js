@@ -26,7 +26,7 @@ export class Api {
   /** Ask for `k` results from `offset` on: by a file, by an item that is like them, or by text. */
   search(query, where, k, offset, signal) {
     const { text, file, like, options } = query;
-    const asked = { ...options, where, k, offset: offset || null, facets: true };
+    const asked = { ...options, where, k, offset: offset || null, facets: !offset };
     if (like) return this.get(`/similar/${encodeURIComponent(like)}?${pairs(asked)}`, signal);
     if (file) {
       const body = new FormData();
@@ -35,7 +35,8 @@ export class Api {
       return this.call("/search/file", { method: "POST", body, signal });
     }
     if (asked.diversity) asked.diversity = Number(asked.diversity);
-    return this.post("/search", { ...given(asked), text }, signal);
+    // While the first results are looked at, the server gets the next ones ready.
+    return this.post("/search", { ...given(asked), text, prefetch: true }, signal);
   }
 
   item(id, signal) {

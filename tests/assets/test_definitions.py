@@ -18,7 +18,8 @@ GROUPS = {
     "redact": READ,
     "enrich": DESCRIBED,
     "embed": {"passages", *EMBEDDINGS},
-    "publish": {"release", "index_tuning"},
+    "publish": {"release", "index_tuning", "search_quality"},
+    "learn": {"fusion_weights", "ab_report"},
     "upkeep": {"backfill_plan", "erasures", "upkeep"},
     "disaster": {"snapshot", "restore_drill"},
 }
@@ -143,14 +144,17 @@ def test_nothing_starts_by_itself(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "nightly_scan",
+        "nightly_eval",
         "nightly_release",
         "nightly_upkeep",
         "nightly_snapshot",
         "weekly_drill",
+        "weekly_learning",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "keep_batches_current",
         "retry_failed",
+        "watch_sources",
     }
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED

@@ -11,7 +11,7 @@ from pipelines.search.words import literal
 
 AUTO = "auto"
 
-Plan = Literal["parallel", "filter_then_vector", "ann_then_bm25"]
+Plan = Literal["parallel", "filter_then_vector", "ann_then_bm25", "cheap_first", "by_domain"]
 PLANS: tuple[Plan, ...] = get_args(Plan)
 Reranker = Literal["none", "lexical", "cross_encoder"]
 
@@ -57,6 +57,7 @@ class Query:
     `guess` is what `pipelines.search.asked.expansion` made of them. `offset` skips that many
     results; `diversity` is lambda of maximal marginal relevance, from 1 (relevance alone) down to
     0; `reranker` `None` is what the settings say; `channels` names those to ask, all when empty.
+    `prefetch` asks to have the next page of a text's answer ready.
     """
 
     text: str | None = None
@@ -71,6 +72,7 @@ class Query:
     diversity: float = 1.0
     reranker: Reranker | None = None
     channels: tuple[str, ...] = ()
+    prefetch: bool = False
     guess: Guess | None = None
     degraded: tuple[Degraded, ...] = ()
 

@@ -56,7 +56,7 @@ class Found(Mapping[str, Hit]):
     ):
         self.ids = list(ids)
         self.scores = np.asarray(scores, np.float64)
-        self._parts = [(0, table, positions)]
+        self._parts = [(0, table, positions)] if self.ids else []
         self._places: dict[str, int] | None = None
 
     def add(self, other: "Found") -> None:

@@ -10,21 +10,25 @@ from pipelines.search.stages.govern import Govern
 from pipelines.search.stages.judge import Judge
 from pipelines.search.stages.modality import DetectModality
 from pipelines.search.stages.normalise import Normalise
+from pipelines.search.stages.personalise import Personalise
 from pipelines.search.stages.rerank import Rerank
 from pipelines.search.stages.reword import Reword
 from pipelines.search.stages.search import Search
 from pipelines.search.stages.union import Union
+from pipelines.search.stages.widen import Widen
 
 # Words are guessed before anything is encoded, since they are encoded too.
 ASKING: tuple[Stage, ...] = (Normalise(), DetectModality(), Expand(), Encode())
 _FINDING: tuple[Stage, ...] = (Search(), Union(), Fuse())
+SHOWING: tuple[Stage, ...] = (Govern(), Explain())
 ANSWERING: tuple[Stage, ...] = (
     *_FINDING,
+    Widen(_FINDING),
     Reword((Encode(), *_FINDING)),
     Judge(),
+    Personalise(),
     Rerank(),
     Diversify(),
-    Govern(),
-    Explain(),
+    *SHOWING,
 )
 STAGES = (*ASKING, *ANSWERING)

@@ -8,7 +8,7 @@ from pipelines.errors import BadInput
 from pipelines.search.asked.encoding import ChannelEncoders, Encoded, Probe
 from pipelines.search.asked.query import Query
 from pipelines.search.fusion.one_vector import mean_vector
-from pipelines.search.fusion.profiles import BM25, PROFILES
+from pipelines.search.fusion.profiles import PROFILES
 from pipelines.search.retrieval import Retrieval
 
 _ONE = ("text", "image")  # the vector of a clip is twice as wide
@@ -33,8 +33,7 @@ class Encode:
         encoded.degraded[:0] = query.degraded
         asked.trace[-1].parts |= encoded.ms
         asked.encoded = encoded
-        asks_words = query.literal and searcher.manifest.passages
-        if not encoded.probes and not (asks_words and query.asks(BM25)):
+        if not encoded.probes and not asked.asks_words:
             reasons = [f"{each.name}: {each.reason}" for each in encoded.degraded]
             raise BadInput("; ".join(["nothing is left to ask this release with", *reasons]))
 

@@ -1,6 +1,5 @@
 """Last look before anything is shown: the ledger may have moved while the query ran."""
 
-import asyncio
 from itertools import islice
 
 from pipelines.search.retrieval import Retrieval
@@ -18,6 +17,6 @@ class Govern:
         """Choose what is shown."""
         hidden = asked.allowed.hidden
         if asked.hidden_now is not None:
-            hidden |= await asyncio.to_thread(asked.hidden_now)
+            hidden |= await asked.hidden_now()
         shown = (entry for entry in asked.ranked if entry.item_id not in hidden)
         asked.shown = list(islice(shown, asked.query.offset, asked.wanted))

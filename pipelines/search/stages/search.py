@@ -1,12 +1,16 @@
-"""Asking the channels, by one of three plans; filters and rights hold before any cut."""
+"""Asking the channels, by one of the plans; filters and rights hold before any cut."""
 
 import asyncio
 from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.protocol import Allowed, Found
 from pipelines.search.fusion.profiles import BM25
+from pipelines.search.plans import by_domain, cheap_first
+from pipelines.search.plans.look import Look
 from pipelines.search.retrieval import Retrieval
 from pipelines.tables.facts import equals_any
 
@@ -16,13 +20,18 @@ class Search:
 
     `parallel` asks every channel and BM25 at once. `filter_then_vector` lets BM25 choose, and the
     channels only score its choice; `ann_then_bm25` is the other way round. Where the first of the
-    two finds fewer items than are wanted, the plan widens to `parallel` and says so.
+    two finds fewer items than are wanted, the plan widens to `parallel` and says so. `cheap_first`
+    asks fewer channels and `by_domain` fewer rows, for the step `widen` to ask the rest.
     """
 
     name = "search"
 
     async def run(self, asked: Retrieval) -> None:
-        """Leave what each channel found."""
+        """Leave what each channel found, in the order of channels."""
+        look = asked.look = asked.look or await _first_look(asked)
+        probes = asked.encoded.probes
+        kept = {name: probe for name, probe in probes.items() if name not in look.spared}
+        asked.encoded = replace(asked.encoded, probes=kept)
         match asked.query.plan:
             case "filter_then_vector":
                 await self._by_words_first(asked)
@@ -30,6 +39,7 @@ class Search:
                 await self._by_vectors_first(asked)
             case _:
                 await _gathered(asked, {**_vector_legs(asked), **_word_leg(asked, asked.allowed)})
+        asked.hits = {name: asked.hits[name] for name in (*kept, BM25) if name in asked.hits}
         asked.widened |= any(found.widened for found in asked.hits.values())
 
     async def _by_words_first(self, asked: Retrieval) -> None:
@@ -58,19 +68,55 @@ class Search:
         await _gathered(asked, _word_leg(asked, allowed))
 
 
+async def _first_look(asked: Retrieval) -> Look:
+    match asked.query.plan:
+        case "cheap_first":
+            return Look(spared=cheap_first.spared(asked))
+        case "by_domain":
+            return await by_domain.chosen(asked)
+        case _:
+            return Look()
+
+
 def _vector_legs(asked: Retrieval) -> dict[str, Awaitable[Found]]:
-    engine = asked.engine
+    """Ask what was not asked before."""
     return {
-        name: engine.nearest(name, probe.vector, asked.allowed, asked.rows, asked.wanted)
+        name: _nearest(asked, name, probe.vector)
         for name, probe in asked.encoded.probes.items()
+        if name not in asked.hits
     }
 
 
 def _word_leg(asked: Retrieval, allowed: Allowed) -> dict[str, Awaitable[Found]]:
     words = asked.query.literal
-    if not words or not asked.searcher.manifest.passages or not asked.query.asks(BM25):
+    if not words or not asked.asks_words or BM25 in asked.hits:
         return {}
     return {BM25: asked.engine.match(words, allowed, asked.rows, asked.wanted)}
+
+
+async def _nearest(asked: Retrieval, channel: str, vector: np.ndarray) -> Found:
+    assert asked.look is not None
+    domains = asked.look.domains
+
+    def ask(allowed: Allowed) -> Awaitable[Found]:
+        return asked.engine.nearest(channel, vector, allowed, asked.rows, asked.wanted)
+
+    if domains is None or not by_domain.is_parted(asked, channel):
+        return await ask(asked.allowed)
+    shards = (await asked.searcher.router()).shards_of(channel, domains)
+    each = await asyncio.gather(*(ask(_within(asked.allowed, shard)) for shard in shards))
+    best = Found()
+    for shard, found in zip(shards, each, strict=True):
+        if len(found) and shard is not None:
+            asked.reached.add(shard)
+        best.add(found)
+        best.widened |= found.widened
+    return best
+
+
+def _within(allowed: Allowed, domain: str | None) -> Allowed:
+    here = equals_any("domain", [domain]) if domain is not None else "domain IS NULL"
+    return replace(allowed, where=both(allowed.where, here))
 
 
 def _among(allowed: Allowed, item_ids: Collection[str]) -> Allowed:

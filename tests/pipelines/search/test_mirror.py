@@ -267,6 +267,21 @@ def test_what_stayed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch
     run(work)
 
 
+def test_what_was_found_in_several_looks_joins() -> None:
+    def found(*ids: str) -> Found:
+        return Found(ids, range(len(ids)), pa.table({"item_id": ids}), np.arange(len(ids)))
+
+    joined = Found()
+    joined.add(found("a", "b"))
+    joined.add(found("b", "c", "d"))
+    best = found("d", "e")
+    best.add(joined)
+    best.add(found("c", "f"))
+    assert best.ids == ["d", "e", "a", "b", "c", "f"]
+    assert [best[each].row["item_id"] for each in best] == best.ids
+    assert best["c"].value == 1 and best["f"].value == 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), exact_rows=st.sampled_from([8, 100]))
 def test_rows_that_stayed_are_found_as_if_all_were_read_anew(seed: int, exact_rows: int) -> None:

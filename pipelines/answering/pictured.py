@@ -13,7 +13,8 @@ from pipelines.rights import Caller
 from pipelines.search.asked.media import Upload
 from pipelines.search.engines.lance import both, condition
 from pipelines.search.engines.protocol import PLACE
-from pipelines.search.service import Document, SearchService
+from pipelines.search.kept import Document
+from pipelines.search.service import SearchService
 from pipelines.search.views import View
 from pipelines.tables.facts import equals_any
 

@@ -18,8 +18,9 @@ from pipelines.rights import Caller
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
 from pipelines.search.caches import Cache, key_of
+from pipelines.search.kept import Document
 from pipelines.search.searcher import Searcher
-from pipelines.search.service import Document, SearchService
+from pipelines.search.service import SearchService
 from pipelines.search.views import View
 
 MOST_ITEMS = 8

@@ -22,7 +22,7 @@ from pipelines.store import Store
 
 _POLL_S = 0.5
 _IDLE_S = 1.5
-_HELD_S = 0.5
+_HELD_S = 1.0
 
 
 class Following:
@@ -32,7 +32,7 @@ class Following:
     the last one goes on answering, except after a pause: then a query waits, so that no answer
     comes from a release that was replaced seconds ago. The ledger is looked at by every query.
     With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
-    answering for half a second meanwhile; where that takes longer, the tables of the new one do.
+    answering for a second meanwhile; where that takes longer, the tables of the new one do.
 
     With the setting `replica`, that copy answers while the storage cannot be read, or else what is
     in memory; what was known of the ledger last holds on. `away` says so. Without it there is no

@@ -1,7 +1,6 @@
 """What applications ask of a home: search, more like an item, why, again, and how it was judged."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -9,39 +8,29 @@ from typing import Any, Literal
 
 from pipelines.errors import MediadexError
 from pipelines.models.suite import ModelSuite
-from pipelines.releases import log
-from pipelines.rights import Caller, fingerprint, pseudonym, secret_of
+from pipelines.rights import Caller, pseudonym, secret_of
 from pipelines.search import catalog
-from pipelines.search.ahead import Ahead
 from pipelines.search.answers import as_document
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import AUTO, Query
-from pipelines.search.caches import Cache, MemoryCache, RedisCache, SemanticCache, key_of
-from pipelines.search.engines.lance import both
-from pipelines.search.engines.mirror import Mirror
+from pipelines.search.caches import Cache, MemoryCache, RedisCache
 from pipelines.search.following import Following
 from pipelines.search.fusion.scores import ids_of
 from pipelines.search.hops import HOPS, Hop, travel
-from pipelines.search.journal.explaining import explanation
 from pipelines.search.journal.feedback import Feedback, Kind
 from pipelines.search.journal.queries import Journal, new_id
-from pipelines.search.journal.records import Record, recorded, repeated
-from pipelines.search.journal.replay import difference, replayed_query
+from pipelines.search.journal.records import recorded, repeated
+from pipelines.search.kept import Answered, Document, Kept, Question
 from pipelines.search.like import probes_of
 from pipelines.search.outages import written_while_there
-from pipelines.search.pages import cut_next
-from pipelines.search.regions import regions
+from pipelines.search.pages import Pages
+from pipelines.search.past import Past
 from pipelines.search.retrieval import Retrieval, run
-from pipelines.search.searcher import Searcher
 from pipelines.search.stages import ANSWERING, ASKING
-from pipelines.search.taste import Taste, taste_of, taste_then
+from pipelines.search.taste import taste_of
 from pipelines.search.views import View
 from pipelines.settings import Settings
 from pipelines.store import Store
-
-Document = dict[str, Any]
-Answered = tuple[Document, list[str]]
-"""An answer, and the ids of all items that were candidates for it."""
 
 
 class SearchService:
@@ -65,17 +54,19 @@ class SearchService:
         self._settings = settings
         self._listeners = listeners
         self._cache: Cache = RedisCache(settings.redis) if settings.redis else MemoryCache()
-        self._alike = SemanticCache(self._cache) if settings.semantic_cache else None
+        self._kept = Kept(self._cache, settings.semantic_cache)
         self._following = Following(
             store, settings, expired, settings.mirror_bytes if mirror else 0, self._cache
         )
+        self._pages = Pages(self._kept, self._following.hidden_now)
         self._live: dict[str, catalog.LiveValues] = {}
-        self._detector = ModelSuite.chosen_by(settings).detector
-        written = written_while_there(store)
-        self._journal = Journal(written, self._detector) if journal else None
-        self._feedback = Feedback(written, self._journal) if self._journal else None
+        self._journal: Journal | None = None
         self._unheard = 0
-        self._ahead = Ahead()
+        if journal:
+            written, detector = written_while_there(store), ModelSuite.chosen_by(settings).detector
+            self._journal = Journal(written, detector)
+            self._feedback = Feedback(written, self._journal)
+            self._past = Past(settings, self._following, self._journal, detector)
 
     async def start(self) -> None:
         """Open the serving release, and hold it in memory where that is wanted.
@@ -90,10 +81,10 @@ class SearchService:
     async def close(self) -> None:
         """Write what waits to be written, and stop what works ahead."""
         self._following.close()
-        await self._ahead.close()
-        for writer in (self._feedback, self._journal):
-            if writer is not None:
-                await asyncio.to_thread(writer.close)
+        await self._pages.close()
+        if self._journal is not None:
+            await asyncio.to_thread(self._feedback.close)
+            await asyncio.to_thread(self._journal.close)
 
     async def view(self, caller: Caller | None = None) -> View:
         """Return what to answer a caller from now; raises NotReleased before the first release.
@@ -139,12 +130,13 @@ class SearchService:
         Raises BadInput, with the reasons, when nothing is left to ask with.
         """
         query = self._on_trial(query, caller)
+        is_text = bool(query.typed) and not (uploads or query.pictures or query.sound)
 
         async def ask(view: View) -> Answered:
             taste = await taste_of(self.store, self._settings, view.known, self._named(caller))
-            key = _key(query, view, caller, taste) if not uploads and _is_text(query) else None
-            if key and (known := self._cache.get("results", key)):
-                self._prepare(query, view, caller, taste, known)
+            question = Question(query, view, caller, taste) if is_text else None
+            if question and (known := self._kept.get(question)):
+                self._pages.prepare(question, known)
                 return await self._again(known, query, caller, "results")
             asked = await view.searcher.answer(
                 query,
@@ -155,17 +147,14 @@ class SearchService:
                 hidden_now=self._following.hidden_now,
                 taste=taste,
             )
-            alike = _Alike(self._alike, asked, _scope(query, view, caller, taste)) if key else None
-            if alike and (known := alike.get()):
+            if question and (known := self._kept.get_alike(question, asked.encoded)):
                 return await self._again(known, query, caller, "semantic")
-            document, found = self._recorded(await run(asked, ANSWERING), caller)
-            if key and not document["degraded"]:
-                value = json.dumps([document, found]).encode()
-                self._cache.set("results", key, value)
-                if alike:
-                    alike.set(value)
-                self._prepare(query, view, caller, taste, value, asked)
-            return document, found
+            encoded = asked.encoded
+            answered = self._recorded(await run(asked, ANSWERING), caller)
+            if question:
+                self._kept.keep(question, answered, encoded)
+                self._pages.prepare(question, answered, asked)
+            return answered
 
         return await self._retried(self._telling(ask, facets), caller)
 
@@ -223,19 +212,11 @@ class SearchService:
 
     async def explain(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Tell why an answer was as it was; `None` for a query that is not the caller's."""
-        found = await self._record(query_id, caller)
+        past = self._remembered()
+        found = await past.record(query_id, self._named(caller))
         if found is None:
             return None
-
-        async def ask(view: View) -> Document:
-            shown = await asyncio.to_thread(catalog.shown, self.store, found.items, view.known)
-            told = explanation(found, found.items - shown)
-            boxes = await asyncio.to_thread(regions, self.store, told["results"])
-            for result in told["results"]:
-                result["regions"] = boxes.get(result["item_id"], [])
-            return told
-
-        return await self._retried(ask, caller)
+        return await self._retried(lambda view: past.explain(found, view), caller)
 
     async def replay(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Ask the same again of the release that answered, and tell what differs.
@@ -243,37 +224,29 @@ class SearchService:
         Rights are those of then and of now together. `None` for a query that is not the caller's;
         raises MediadexError for a release whose tables were cleaned.
         """
-        found = await self._record(query_id, caller)
+        past = self._remembered()
+        found = await past.record(query_id, self._named(caller))
         if found is None:
             return None
-        query, given, then = replayed_query(found)
-        now = await self.view(caller)
-        searcher = await self._opened(found.release, now.searcher)
-        view, past = (self._following.seen_by(each, searcher) for each in (caller, then))
-        hidden = view.allowed.hidden | ({found.request["like"]} - {None})
-        allowed = replace(view.allowed, where=both(view.allowed.where, past.allowed.where))
-        engine = searcher.engine if found.answer["engine"] == "mirror" else searcher.tables
-        answer = await searcher.answer(
-            query,
-            replace(allowed, hidden=hidden),
-            given=given,
-            engine=engine,
-            at=found.at,
-            taste=taste_then(found),
-        )
-        return difference(found, as_document(answer, query_id))
+        return await past.replay(found, caller, (await self.view(caller)).searcher)
 
     async def feedback(
         self, query_id: str, item_id: str, kind: Kind, caller: Caller | None = None
     ) -> None:
         """Note what a caller made of a result. Raises BadInput for what they were not shown."""
-        if self._feedback is None:
-            raise MediadexError("nothing is written down here, so there is nothing to judge")
+        self._remembered()
         if self._following.away:
             self._unheard += 1
             return
         user = caller.user and self.pseudonym(caller.user) if caller else None
         await asyncio.to_thread(self._feedback.add, query_id, item_id, kind, None, user)
+
+    def _remembered(self) -> Past:
+        if self._journal is None:
+            raise MediadexError(
+                "nothing is written down here, so there is nothing to tell or judge"
+            )
+        return self._past
 
     def pseudonym(self, user: str) -> str:
         """Return what stands for a user wherever something is written."""
@@ -286,7 +259,7 @@ class SearchService:
     def stats(self) -> Document:
         """Return counts: of the caches, the journal and what is held in memory."""
         searcher, mirror = self._following.searcher, self._following.mirror
-        lost = sum(each.dropped for each in (self._journal, self._feedback) if each)
+        lost = self._journal.dropped + self._feedback.dropped if self._journal else 0
         trial = self._following.trial.searcher
         return {
             "release": searcher.manifest.release if searcher else None,
@@ -329,10 +302,10 @@ class SearchService:
         return document, ids_of(answer.ranked)
 
     async def _again(
-        self, known: bytes, query: Query, caller: Caller | None, level: str
+        self, known: Answered, query: Query, caller: Caller | None, level: str
     ) -> Answered:
         """Answer with what was answered before, as a query of its own."""
-        document, found = json.loads(known)
+        document, found = known
         first = document["query_id"]
         hidden = await self._following.hidden_now()
         results = [
@@ -347,37 +320,6 @@ class SearchService:
         if self._journal is not None:
             self._journal.add(repeated(query, document, first, self._named(caller)))
         return document, found
-
-    def _prepare(
-        self,
-        query: Query,
-        view: View,
-        caller: Caller | None,
-        taste: Taste | None,
-        answered: bytes,
-        asked: Retrieval | None = None,
-    ) -> None:
-        """Get the page after a full one ready, so that it comes from the cache once asked for."""
-        if not query.prefetch:
-            return
-        further = replace(query, offset=query.offset + query.k)
-        key = _key(further, view, caller, taste)
-
-        async def work() -> None:
-            document, _ = json.loads(answered)
-            if len(document["results"]) < query.k or self._cache.read("results", key) is not None:
-                return
-            page = await cut_next(asked) if asked else None
-            page = page or await view.searcher.answer(
-                further, view.allowed, hidden_now=self._following.hidden_now, taste=taste
-            )
-            # It is explained by the query that it goes on with.
-            shown = as_document(page, document["query_id"])
-            if not shown["degraded"]:
-                value = json.dumps([shown, ids_of(page.ranked)]).encode()
-                self._cache.set("results", key, value)
-
-        self._ahead.start(work)
 
     def _telling(
         self, ask: Callable[[View], Awaitable[Answered | None]], facets: bool = False
@@ -409,25 +351,6 @@ class SearchService:
             return live.of(item_ids)
         return await asyncio.to_thread(live.of, item_ids)
 
-    async def _record(self, query_id: str, caller: Caller | None) -> Record | None:
-        if self._journal is None:
-            raise MediadexError("nothing is written down here, so there is nothing to explain")
-        journal = self._journal
-        if self._following.reads_copy:
-            journal = Journal(self.store, self._detector)
-        found = await asyncio.to_thread(journal.get, query_id)
-        return found if found is not None and found.is_of(self._named(caller)) else None
-
-    async def _opened(self, release: str, serving: Searcher) -> Searcher:
-        """Open the release that answered; memory rounds similarities, so it is held again too."""
-        if release == serving.manifest.release:
-            return serving
-        manifests = await asyncio.to_thread(lambda: log.read(self.store).manifests)
-        searcher = await Searcher.of_past(self.store, manifests[release], self._settings)
-        if self._settings.mirror_bytes:
-            searcher.engine = await Mirror.built(searcher.tables, self._settings.mirror_bytes)
-        return searcher
-
     async def _retried(self, ask: Callable[[View], Awaitable[Any]], caller: Caller | None) -> Any:
         """Ask; when the table versions vanished meanwhile, once more on what replaced them."""
         view = await self.view(caller)
@@ -445,37 +368,3 @@ class SearchService:
             if fresh.searcher is view.searcher:
                 raise
             return await ask(fresh)
-
-
-class _Alike:
-    """The answers of queries that meant the same as one that was encoded just now."""
-
-    def __init__(self, cache: SemanticCache | None, asked: Retrieval, scope: str):
-        texts = (each for each in asked.encoded.probes.values() if each.medium == "text")
-        self._probe = next(texts, None)
-        self._cache, self._scope, self._text = cache, scope, asked.query.typed or ""
-
-    def get(self) -> bytes | None:
-        if self._cache is None or self._probe is None:
-            return None
-        return self._cache.get(self._scope, self._text, self._probe.vector)
-
-    def set(self, value: bytes) -> None:
-        if self._cache is not None and self._probe is not None:
-            self._cache.set(self._scope, self._text, self._probe.vector, value)
-
-
-def _is_text(query: Query) -> bool:
-    return bool(query.typed) and not query.pictures and query.sound is None
-
-
-def _key(query: Query, view: View, caller: Caller | None, taste: Taste | None) -> str:
-    """Return the key of an answer: all that it depends on."""
-    return key_of(_scope(query, view, caller, taste), query.typed)
-
-
-def _scope(query: Query, view: View, caller: Caller | None, taste: Taste | None) -> str:
-    asked = [query.k, query.offset, query.where, query.profile, query.plan, query.diversity]
-    release = view.searcher.fingerprint
-    rights, liked = fingerprint(caller), taste.key if taste else None
-    return key_of(release, view.epoch, rights, asked, query.reranker, list(query.channels), liked)

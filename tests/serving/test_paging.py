@@ -49,7 +49,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def done(service: SearchService) -> None:
     """Wait for what is got ready."""
-    await until(lambda: not service._ahead._tasks)
+    await until(lambda: not service._pages._ahead._tasks)
 
 
 def places(document: dict[str, Any]) -> list[tuple[str, float]]:
@@ -69,7 +69,7 @@ def test_the_second_page_comes_from_the_cache_and_is_what_a_search_finds(
         service = SearchService(Store(settings.root), settings, journal=True)
         async with running(create_app(settings, service=service), "127.0.0.1") as client:
             plain = await ask(client, **SECOND)
-            service._cache.clear()
+            service.cache.clear()
             first = await ask(client, text="7", k=5, prefetch=True)
             await done(service)
             second = await ask(client, **SECOND | {"prefetch": True})
@@ -110,7 +110,7 @@ def test_a_page_is_cut_from_its_ranking_and_searched_for_only_where_that_ends(
         for query in (Query("7", k=5), Query("7", k=5, diversity=0.5)):
             searched.clear()
             plain = await service.search(Query("7", k=5, offset=5, diversity=query.diversity))
-            service._cache.clear()
+            service.cache.clear()
             await service.search(replace(query, prefetch=True))
             await done(service)
             second = await service.search(replace(query, offset=5))

@@ -173,7 +173,7 @@ def test_a_trial_pauses_while_the_storage_is_away(
         first = await releases(service)
         tries = [user for user, release in first.items() if release == "r000002"]
         (own.home / "lance").rename(own.home / "moved")
-        service._cache.clear()
+        service.cache.clear()
         for user in tries:
             answer = await service.search(Query("1"), caller=Caller(user=user))
             assert answer["release"] == "r000001" and answer["degraded"]

@@ -9,18 +9,25 @@ from pipelines.erasure.proof import Proof, as_rows
 from pipelines.erasure.purge import Cleanse, purge
 from pipelines.ledger import pending
 from pipelines.progress import reporter
+from pipelines.search.caches import RedisCache
+from pipelines.settings import Settings
 from pipelines.snapshots import remember_erasures
 from pipelines.upkeep.expiry import expire
 from resources.event_store import scrub_previews, scrub_runs
 from resources.home import HomeResource
 
 
-def cleanser(instance: dg.DagsterInstance) -> Cleanse:
-    """Return what removes traces of erased items from a Dagster instance, for a purge to call."""
+def cleanser(instance: dg.DagsterInstance, settings: Settings) -> Cleanse:
+    """Return what removes traces of erased items from what others keep, for a purge to call.
+
+    These are a Dagster instance, and the Redis of the servers' caches if there is one.
+    """
 
     def cleanse(batches: Collection[str], item_ids: Collection[str]) -> None:
         scrub_previews(instance, batches)
         scrub_runs(instance, item_ids)
+        if settings.redis:
+            RedisCache(settings.redis).clear()
 
     return cleanse
 
@@ -39,7 +46,8 @@ def erasures(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     store, settings = home.store(), home.settings()
     expired = expire(store, settings)
     remember_erasures(store, settings)
-    proof = purge(store, settings, reporter("purging"), cleanse=cleanser(context.instance))
+    cleanse = cleanser(context.instance, settings)
+    proof = purge(store, settings, reporter("purging"), cleanse=cleanse)
     return dg.MaterializeResult(
         metadata={
             "expired": len(expired),

@@ -49,7 +49,8 @@ def erase(
     if not later and is_due(store):
         prepare_home(settings)
         with dg.DagsterInstance.get() as instance:
-            proof = purge(store, settings, reporter("purging"), cleanse=cleanser(instance))
+            cleanse = cleanser(instance, settings)
+            proof = purge(store, settings, reporter("purging"), cleanse=cleanse)
     waiting = len(ledger.pending(store))
     dropped: list[str] = []
     if from_snapshots and not waiting:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from cachetools import TTLCache
 
+from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
 from pipelines.tables.vectors import unit
 
@@ -145,13 +146,18 @@ class RedisCache(Cache):
         self._try(lambda: self._redis.set(self._name(level, key), value, px=milliseconds))
 
     def clear(self) -> None:
-        """Forget everything of this prefix."""
-        self._try(self._clear)
+        """Forget everything of this prefix; raises MediadexError while Redis does not answer."""
+        from redis import RedisError
 
-    def _clear(self) -> None:
-        names = list(self._redis.scan_iter(f"{self._prefix}:*", count=1000))
-        if names:
-            self._redis.delete(*names)
+        try:
+            names = list(self._redis.scan_iter(f"{self._prefix}:*", count=1000))
+            if names:
+                self._redis.delete(*names)
+        except RedisError as error:
+            raise MediadexError(
+                "Redis does not answer, and may keep answers that name what is erased; "
+                "start it again, or remove the setting `redis`"
+            ) from error
 
     def _name(self, level: str, key: str) -> str:
         return f"{self._prefix}:{level}:{key}"

@@ -37,14 +37,17 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.models import factory
 from pipelines.models.protocols import Identity, ModelChoice
 from pipelines.releases import log
 from pipelines.releases.candidate import build
 from pipelines.releases.events import Event
 from pipelines.releases.manifest import Manifest, Verdict
+from pipelines.search.asked.query import Query
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
 from pipelines.search.engines.protocol import Allowed, Engine, Found
+from pipelines.search.searcher import Searcher
 from pipelines.settings import load_settings
 from pipelines.store import Store
 from pipelines.tables.vectors import SearchTable
@@ -216,14 +219,16 @@ async def whole(
             requests[f"{name}, engine calls"] = bare
             requests[f"{name}, HTTP"] = over_http(ports[name], repeats, CHANNELS)
             requests[f"{name}, HTTP, one channel"] = over_http(ports[name], repeats, CHANNELS[:1])
+        recalls = {}
+        for count, end in ((len(CHANNELS), ""), (1, ", one channel")):
+            exact = await exact_answers(home, world, count)
+            for name, port in ports.items():
+                found = answers(port, repeats, count)
+                recalls[f"{name}, HTTP{end}"] = float(np.mean(list(map(share_of, exact, found))))
         times = await timed(requests, len(world.words), options.rounds)
-        show("whole requests", times)
+        show("whole requests", times, recalls)
         ratios(times)
-        rates = [
-            await asyncio.to_thread(answered_a_second, ports["mirror"], repeats, options.seconds)
-            for _ in range(options.rounds)
-        ]
-        print(f"HTTP with the mirror, {IN_FLIGHT} in flight: {spread(rates, 0)} requests a second")
+        await asyncio.to_thread(curve, ports["mirror"], repeats, options)
         await asyncio.to_thread(switches, Store(str(home)), ports["mirror"], repeats, options)
     finally:
         for server in servers:
@@ -329,20 +334,64 @@ def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:
     return ask
 
 
-def answered_a_second(port: int, repeats: Repeats, seconds: float) -> float:
+async def exact_answers(home: Path, world: World, channels: int) -> list[set[str]]:
+    """Return the best items of each query by all steps, each channel being scanned exactly."""
+    settings, store = load_settings(home), Store(str(home))
+    factory.channel_encoder = Told.by(home)  # type: ignore[assignment]
+    manifest = log.require(store)
+    versions = {
+        name: version.model_copy(update={"indexed": False})
+        for name, version in manifest.channels.items()
+    }
+    searcher = Searcher(store, manifest.model_copy(update={"channels": versions}), settings)
+    asked = (*CHANNELS[:channels], "bm25")
+    queries = (Query(text, k=BEST, channels=asked) for text in world.words)
+    found = [await searcher.answer(query) for query in queries]
+    return [{entry.item_id for entry in each.shown} for each in found]
+
+
+def answers(port: int, repeats: Repeats, channels: int) -> list[set[str]]:
+    """Return the best items of each query over HTTP."""
+    client = Client(port)
+    documents = (
+        json.loads(client.ask(repeats.body(number, channels)))
+        for number in range(len(repeats.world.words))
+    )
+    return [{each["item_id"] for each in document["results"][:BEST]} for document in documents]
+
+
+def share_of(exact: set[str], found: set[str]) -> float:
+    """Return which share of the exact answer was found."""
+    return len(exact & found) / len(exact)
+
+
+def curve(port: int, repeats: Repeats, options: argparse.Namespace) -> None:
+    """Print how many requests are answered in a second, by how many are in flight."""
+    rates: dict[int, list[float]] = {count: [] for count in (1, 2, 4, 8, 16)}
+    for _ in range(options.rounds):
+        for count, found in rates.items():
+            found.append(answered_a_second(port, repeats, options.seconds, count))
+    cores = os.cpu_count() or 1
+    table = Table("HTTP with the mirror, in flight", "requests a second", "a core")
+    for count, found in rates.items():
+        table.add_row(str(count), spread(found, 0), spread(np.array(found) / cores, 0))
+    CONSOLE.print(table)
+
+
+def answered_a_second(port: int, repeats: Repeats, seconds: float, in_flight: int) -> float:
     """Return how many requests are answered in a second with some always in flight."""
     started = time.perf_counter()
 
     def ask_on(number: int) -> int:
         client, answered = Client(port), 0
         while time.perf_counter() - started < seconds:
-            place = (number + answered * IN_FLIGHT) % len(repeats.world.words)
+            place = (number + answered * in_flight) % len(repeats.world.words)
             client.ask(repeats.body(place, len(CHANNELS)))
             answered += 1
         return answered
 
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        answered = sum(pool.map(ask_on, range(IN_FLIGHT)))
+    with ThreadPoolExecutor(in_flight) as pool:
+        answered = sum(pool.map(ask_on, range(in_flight)))
     return answered / (time.perf_counter() - started)
 
 
@@ -388,7 +437,6 @@ def serve(home: Path, port: int, workers: int, mirror_bytes: int) -> subprocess.
 
 def served() -> Any:
     """Build the app of a server's process."""
-    from pipelines.models import factory
     from serving.app import create_app
 
     settings = load_settings()

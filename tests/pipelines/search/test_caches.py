@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.errors import MediadexError
 from pipelines.search.caches import LEVELS, Cache, MemoryCache, RedisCache, SemanticCache, key_of
 
 
@@ -188,7 +189,8 @@ def test_redis_out_of_reach_is_a_miss(tmp_path: Path, monkeypatch: pytest.Monkey
     gone._silent_until = 0.0
     assert gone.get("results", "k") is None and gone.failures == 2
     assert SemanticCache(gone).get("s", "t", vector(1)) is None
-    gone.clear()
+    with pytest.raises(MediadexError, match="may keep answers"):
+        gone.clear()
     assert gone.stats()["results"] == (0, 2)
 
 

@@ -20,19 +20,19 @@ from pipelines.search.views import View, Views
 from pipelines.settings import Settings
 from pipelines.store import Store
 
-_POLL_S = 0.5
+_POLL_S = 0.25
 _IDLE_S = 1.5
-_HELD_S = 1.0
+_HELD_S = 1.5
 
 
 class Following:
     """Follows the log of releases and the ledger, within one event loop.
 
-    Queries look at the log at most every half second. While another release is opened and warmed,
-    the last one goes on answering, except after a pause: then a query waits, so that no answer
-    comes from a release that was replaced seconds ago. The ledger is looked at by every query.
+    Queries look at the log at most every quarter of a second. While another release is opened and
+    warmed, the last one goes on answering, except after a pause: then a query waits, so that no
+    answer comes from a release that was replaced seconds ago. Every query looks at the ledger.
     With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
-    answering for a second meanwhile; where that takes longer, the tables of the new one do.
+    answering meanwhile, for a second and a half; where that takes longer, the new one's tables do.
 
     With the setting `replica`, that copy answers while the storage cannot be read, or else what is
     in memory; what was known of the ledger last holds on. `away` says so. Without it there is no
@@ -61,6 +61,7 @@ class Following:
         self._cache = cache
         self._mirroring: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._idling: asyncio.Task[None] | None = None
         self._is_away = False
         self._seen: int | None = None
         self._polled = float("-inf")
@@ -171,6 +172,14 @@ class Following:
             logging.getLogger(LOGGER).warning(told, type(error).__name__, what)
             self._watching = asyncio.create_task(probe(self._back))
 
+    def watch(self) -> None:
+        """Follow also while nobody asks, so that the first who does finds all of it ready.
+
+        Far storage is looked at by queries alone: a look costs a request there.
+        """
+        if "://" not in self._home.store.root:
+            self._idling = asyncio.create_task(self._watch())
+
     async def mirrored(self) -> None:
         """Wait until the release is held in memory, where it is to be."""
         if self._mirroring is not None:
@@ -179,8 +188,9 @@ class Following:
     def close(self) -> None:
         """Follow nothing any more."""
         self.trial.end()
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._idling):
+            if task is not None:
+                task.cancel()
 
     def _look(self, hidden: Hidden) -> bool:
         if self._copy is None:
@@ -234,6 +244,13 @@ class Following:
             logging.getLogger(LOGGER).warning(told, type(error).__name__)
         else:
             searcher.engine = self.mirror = mirror
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_S)
+            if self._polling is None or self._polling.done():
+                self._awaited = False
+                self._polling = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:
         """Refresh; a release that cannot be opened leaves the last one answering."""

@@ -75,6 +75,7 @@ class SearchService:
         """
         await self.view()
         await self._following.mirrored()
+        self._following.watch()
         if self._journal is not None and not self._following.away:
             await asyncio.to_thread(lambda: self._secret)
 

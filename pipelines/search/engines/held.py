@@ -8,44 +8,57 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from pipelines.search.engines.protocol import Allowed, Found
-from pipelines.search.engines.rows import Rows
+from pipelines.search.engines.rows import Numbers, Rows
 from pipelines.search.engines.vectors import Selection, Vectors
 
 SELECTIONS = 64
 """Filters and sets of hidden items of which a table remembers the rows."""
 
-_CHANGED = 0.25  # of the rows that lists were learned from
+_CHANGED = 0.25  # of all rows
 
 S = TypeVar("S")
 
 
 class Held(Generic[S]):
-    """Rows of which some may be selected; `usable` tells by number which can be found at all."""
+    """Rows of which some may be selected; `usable` tells by number which can be found at all.
 
-    def __init__(self, rows: Rows, usable: np.ndarray):
-        self._rows = rows
+    `first` is how many rows there were when all were read last.
+    """
+
+    def __init__(self, rows: Rows, usable: np.ndarray, first: int):
+        self.rows = rows
+        self.first = first
         self._usable = usable
         self.every = self._selection(usable)
         self.selections: LRUCache[Allowed, S] = LRUCache(SELECTIONS)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @property
     def nbytes(self) -> int:
         """What is held, in bytes."""
         raise NotImplementedError
 
+    def numbered_on(self, table: pa.Table) -> Numbers | None:
+        """Number a later version's rows after these; `table` is as for `Numbers`.
+
+        Nothing where too much has come or gone since all were read.
+        """
+        numbers = Numbers(table, self.rows.numbers)
+        come, gone = len(numbers) - self.first, np.count_nonzero(~numbers.present)
+        return numbers if come + gone <= _CHANGED * self.first else None
+
     def selected(self, row_ids: np.ndarray) -> S:
         """Return the rows of some ids in LanceDB."""
-        selected = np.zeros(len(self._rows), bool)
-        selected[self._rows.at(row_ids)] = True
+        selected = np.zeros(len(self.rows), bool)
+        selected[self.rows.numbers.at(row_ids)] = True
         return self._selection(selected & self._usable)
 
     def without(self, selection: S, item_ids: Collection[str]) -> S:
         """Return a selection less the rows of some items."""
         selected = self._mask(selection)
-        selected[self._rows.of(item_ids)] = False
+        selected[self.rows.of(item_ids)] = False
         return self._selection(selected)
 
     def _selection(self, selected: np.ndarray) -> S:
@@ -66,24 +79,14 @@ class HeldChannel(Held[Selection]):
     def __init__(self, rows: Rows, vectors: np.ndarray, before: "HeldChannel | None" = None):
         # As in LanceDB, a vector of length zero is like no other.
         usable = (vectors != 0).any(axis=1)
-        self._dimension = vectors.shape[1]
+        self.dimension = vectors.shape[1]
         if before is None:
             self._vectors = Vectors(vectors)
-            self._first = len(rows)
         else:
             self._vectors = before._vectors.and_more(vectors)
-            self._first = before._first
             usable = np.concatenate([before._usable, usable])
-        super().__init__(rows, usable & rows.present)
-
-    def numbered_on(self, table: pa.Table) -> Rows | None:
-        """Return a later version's rows, numbered after these.
-
-        Nothing where too much has come or gone since the lists were learned.
-        """
-        rows = Rows(table, self._rows)
-        come, gone = len(rows) - self._first, len(rows) - np.count_nonzero(rows.present)
-        return rows if come + gone <= _CHANGED * self._first else None
+        first = before.first if before else len(rows)
+        super().__init__(rows, usable & rows.numbers.present, first)
 
     @staticmethod
     def bytes_of(rows: Rows, dimension: int) -> int:
@@ -93,14 +96,14 @@ class HeldChannel(Held[Selection]):
     @property
     def nbytes(self) -> int:
         """What is held, in bytes."""
-        return self.bytes_of(self._rows, self._dimension)
+        return self.bytes_of(self.rows, self.dimension)
 
     def nearest(self, vector: np.ndarray, selection: Selection, rows: int, items: int) -> Found:
         """Return the best selected rows, as `Engine.nearest` does."""
         best, unit = Found(), _unit(vector)
         while unit is not None and selection.rows:
             wanted = min(rows, selection.rows)
-            best.add(self._rows.best(*self._vectors.search(unit, selection, wanted)))
+            best.add(self.rows.best(*self._vectors.search(unit, selection, wanted)))
             if len(best) >= items or wanted == selection.rows:
                 break
             selection = self.without(selection, best)
@@ -108,11 +111,11 @@ class HeldChannel(Held[Selection]):
 
     def similarity(self, vector: np.ndarray, item_ids: Collection[str]) -> Found:
         """Return the best row of each item, as `Engine.similarity` does."""
-        unit, rows = _unit(vector), self._rows.of(item_ids)
+        unit, rows = _unit(vector), self.rows.of(item_ids)
         rows = rows[self._usable[rows]]
         if unit is None or not len(rows):
             return Found()
-        return self._rows.best(*self._vectors.among(unit, rows))
+        return self.rows.best(*self._vectors.among(unit, rows))
 
     def _selection(self, selected: np.ndarray) -> Selection:
         return self._vectors.selection(selected)
@@ -120,7 +123,7 @@ class HeldChannel(Held[Selection]):
     def _mask(self, selection: Selection) -> np.ndarray:
         if selection.bits is None:
             return self._usable.copy()
-        return unpacked(selection.bits, len(self._rows))
+        return unpacked(selection.bits, len(self.rows))
 
 
 def unpacked(bits: np.ndarray, count: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
@@ -16,7 +16,7 @@ from pipelines.releases.manifest import Manifest
 from pipelines.search.engines.held import Held, HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.protocol import PLACE, Allowed, Found
-from pipelines.search.engines.rows import MARK, Rows
+from pipelines.search.engines.rows import MARK, Numbers, Rows
 from pipelines.search.engines.words import HeldPassages, Word
 from pipelines.search.fusion.profiles import BM25
 from pipelines.tables.vectors import unit
@@ -24,7 +24,9 @@ from pipelines.tables.vectors import unit
 _BATCH = 8_192
 _LEAST_BYTES = 256  # a passage
 _NEW_WORDS = 8  # Of more at once, LanceDB finds the best passages faster than all that match.
-_WORDS_AGAIN = 64
+_AGAIN_S = 0.3
+_AT_ONCE = 8
+_TOLD = (*PLACE, "text")
 _TIMEOUT = dt.timedelta(seconds=10)
 
 P = ParamSpec("P")
@@ -58,18 +60,17 @@ class Mirror:
         possible. What `before` holds is taken over, of other versions the rows that stayed.
         """
         left = budget_bytes
-        passages = before.passages if before and before._same(below, BM25) else None
-        if BM25 in below.tables:
-            passages = passages or await _read_passages(below.tables[BM25], left)
+        known = await before._carried_over(below) if before else {}
+        passages = known.pop(BM25, None)
+        if passages is None and BM25 in below.tables:
+            passages = await _read_passages(below.tables[BM25], left)
         if passages and passages.nbytes > left:
             passages = None
         left -= passages.nbytes if passages else 0
         held: dict[str, HeldChannel] = {}
         channels = below.manifest.channels
         for name in sorted(channels, key=lambda name: (channels[name].rows, name)):
-            known = before._of_same_table(below, name) if before else None
-            same = before is not None and before._same(below, name)
-            channel = known if same else await _read_channel(below.tables[name], left, known)
+            channel = known.get(name) or await _read_channel(below.tables[name], left)
             if channel and channel.nbytes <= left:
                 held[name] = channel
                 left -= channel.nbytes
@@ -79,28 +80,36 @@ class Mirror:
         return mirror
 
     async def _ask_again(self, before: "Mirror") -> None:
-        """Have ready the filters and words that were asked for lately."""
-        work: list[Awaitable[Any]] = []
+        """Have ready the filters and words that were asked for, as many as a short time allows."""
+        work: list[Callable[[], Awaitable[Any]]] = []
         for name, held in self.held.items():
             if (known := before.held.get(name)) is not None and known is not held:
                 table = self.below.tables[name]
-                work += [_selection(held, table, each) for each in [*known.selections]]
-        passages, known_passages = self.passages, before.passages
-        if passages and known_passages and passages is not known_passages:
-            table, words = self.below.tables[BM25], [*known_passages.words][-_WORDS_AGAIN:]
-            work += [_selection(passages, table, each) for each in [*known_passages.selections]]
-            work += [_word(passages, table, each) for each in words]
-        await asyncio.gather(*work)
+                work += [partial(_selection, held, table, each) for each in [*known.selections]]
+        new, old = self.passages, before.passages
+        if new and old and new is not old:
+            table, words = self.below.tables[BM25], reversed([*old.words])
+            work += [partial(_selection, new, table, each) for each in [*old.selections]]
+            work += [partial(_word, new, table, each) for each in words]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AGAIN_S):
+                for start in range(0, len(work), _AT_ONCE):
+                    await asyncio.gather(*(ask() for ask in work[start : start + _AT_ONCE]))
 
-    def _same(self, other: LanceEngine, name: str) -> bool:
-        """Tell whether a table stands here as it does in another engine."""
-        mine, theirs = (_version(each.manifest, name) for each in (self.below, other))
-        return mine is not None and mine == theirs
+    async def _carried_over(self, below: LanceEngine) -> dict[str, Any]:
+        """Return what is held of the same tables, passages as `bm25`; only new rows are read."""
 
-    def _of_same_table(self, other: LanceEngine, name: str) -> HeldChannel | None:
-        """Return what is held of the table that another engine has of a channel, any version."""
-        mine, theirs = (each.manifest.channels.get(name) for each in (self.below, other))
-        return self.held.get(name) if mine and theirs and mine.table == theirs.table else None
+        async def carried(name: str, held: HeldChannel | HeldPassages) -> Any:
+            mine, theirs = (_stands(each.manifest, name) for each in (self.below, below))
+            if mine is None or theirs is None or mine[0] != theirs[0]:
+                return None
+            return held if mine == theirs else await _read_changes(below.tables[name], held)
+
+        held: dict[str, HeldChannel | HeldPassages] = {**self.held}
+        if self.passages:
+            held[BM25] = self.passages
+        found = await asyncio.gather(*(carried(name, each) for name, each in held.items()))
+        return {name: each for name, each in zip(held, found, strict=True) if each}
 
     @property
     def covers(self) -> set[str]:
@@ -176,38 +185,65 @@ async def _read_passages(table: Any, budget_bytes: int) -> HeldPassages | None:
     """Read a table of passages, or nothing where it does not fit."""
     if await table.count_rows() * _LEAST_BYTES > budget_bytes:
         return None
-    place = await table.query().select([*PLACE, "text"]).with_row_id().to_arrow()
-    return HeldPassages(await asyncio.to_thread(Rows, place))
+    return HeldPassages(await _read_rows(table, _TOLD))
 
 
-async def _read_channel(
-    table: Any, budget_bytes: int, before: HeldChannel | None
-) -> HeldChannel | None:
+async def _read_channel(table: Any, budget_bytes: int) -> HeldChannel | None:
     """Read a table of vectors, or nothing where it does not fit."""
     dimension = (await table.schema()).field("vector").type.list_size
     if 2 * dimension * await table.count_rows() > budget_bytes:
         return None
-    place = await table.query().select([*PLACE, *MARK]).with_row_id().to_arrow()
-    rows = await asyncio.to_thread(before.numbered_on, place) if before else None
-    if rows is None:
-        before, rows = None, await asyncio.to_thread(Rows, place)
+    rows = await _read_rows(table, PLACE)
     if HeldChannel.bytes_of(rows, dimension) > budget_bytes:
         return None
-    vectors = np.zeros((len(rows.new), dimension), np.float16)
-    query = table.query() if before is None else table.take_row_ids(rows.new.tolist())
-    batches = query.select(["vector"]).with_row_id().to_batches(max_batch_length=_BATCH)
-    async for batch in await batches:
-        await asyncio.to_thread(_fill, vectors, rows.new, batch)
-    return await asyncio.to_thread(HeldChannel, rows, vectors, before)
+    vectors = np.zeros((len(rows), dimension), np.float16)
+    query = table.query().select(["vector"]).with_row_id()
+    async for batch in await query.to_batches(max_batch_length=_BATCH):
+        await asyncio.to_thread(_fill, vectors, rows, batch)
+    return await asyncio.to_thread(HeldChannel, rows, vectors)
 
 
-def _fill(vectors: np.ndarray, row_ids: np.ndarray, batch: pa.RecordBatch) -> None:
-    """Put a batch's vectors, at length one, where their rows are."""
-    found = batch["vector"].flatten().to_numpy().reshape(-1, vectors.shape[1])
-    vectors[np.searchsorted(row_ids, batch["_rowid"].to_numpy())] = unit(found)
+async def _read_rows(table: Any, columns: Sequence[str]) -> Rows:
+    found = await table.query().select([*columns, *MARK]).with_row_id().to_arrow()
+    numbers = await asyncio.to_thread(Numbers, found)
+    return await asyncio.to_thread(Rows, numbers, _in_order(found, columns))
 
 
-def _version(manifest: Manifest, name: str) -> tuple[str, int] | None:
+async def _read_changes(table: Any, before: HeldChannel | HeldPassages) -> Any:
+    """Read what is new in a later version of a table, or nothing where that is too much."""
+    marks = await table.query().select([*MARK]).with_row_id().to_arrow()
+    numbers = await asyncio.to_thread(before.numbered_on, marks)
+    if numbers is None:
+        return None
+    columns = PLACE if isinstance(before, HeldChannel) else _TOLD
+    added = [*columns, *(["vector"] if isinstance(before, HeldChannel) else [])]
+    found = await table.take_row_ids(numbers.new.tolist()).select(added).with_row_id().to_arrow()
+    rows = await asyncio.to_thread(Rows, numbers, _in_order(found, columns), before.rows)
+    if isinstance(before, HeldPassages):
+        return HeldPassages(rows, before)
+    vectors = _vectors(_in_order(found, ["vector"])["vector"], before.dimension)
+    return await asyncio.to_thread(HeldChannel, rows, vectors.astype(np.float16), before)
+
+
+def _in_order(found: pa.Table, columns: Sequence[str]) -> pa.Table:
+    return found.sort_by("_rowid").select(columns)
+
+
+def _fill(vectors: np.ndarray, rows: Rows, batch: pa.RecordBatch) -> None:
+    """Put a batch's vectors where their rows are."""
+    numbers = rows.numbers.at(batch["_rowid"].to_numpy())
+    vectors[numbers] = _vectors(batch["vector"], vectors.shape[1])
+
+
+def _vectors(column: Any, dimension: int) -> np.ndarray:
+    """Return vectors at length one, (rows, dimension)."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return unit(column.flatten().to_numpy().reshape(-1, dimension))
+
+
+def _stands(manifest: Manifest, name: str) -> tuple[str, int] | None:
+    """Return which version of which table a release has."""
     stands = manifest.passages if name == BM25 else manifest.channels.get(name)
     return (stands.table, stands.version) if stands else None
 

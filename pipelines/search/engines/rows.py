@@ -1,4 +1,7 @@
-"""The rows of one channel's table in memory: where each stands, and which item it is of."""
+"""The rows of one table in memory: the number of each, where it stands, and which item it is of.
+
+Of a later version of the table, rows that stayed keep their numbers.
+"""
 
 import sys
 from collections.abc import Collection
@@ -9,65 +12,75 @@ import pyarrow.compute as pc
 
 from pipelines.search.engines.protocol import Found
 
-MARK = ("key", "recipe")
-"""The columns by which a row is known again: its vector follows from them."""
+MARK = ("key", "recipe", "attributes_hash")
+"""The columns by which a row is known again: all else that it holds follows from them."""
 
 
-class Rows:
-    """Rows by number; `table` has the columns `PLACE`, maybe more, and LanceDB's `_rowid`.
+class Numbers:
+    """Numbers of rows, by their ids in LanceDB; `table` has the columns `MARK` and `_rowid`.
 
-    With the columns `key` and `recipe` too, the rows of another version may be numbered like these:
-    what is the same in `before` keeps its number, what is new goes on counting, and what is gone
-    leaves a number without a row. `present` tells which numbers have one, (numbers,) booleans, and
-    `new` is in order of number the `_rowid` of each row that `before` lacks. `nbytes` is what is
-    held, in bytes.
+    What is the same in `before` keeps its number, what is new goes on counting, in the order of
+    ids, and what is gone leaves a number without a row. `present` tells which numbers have one,
+    (numbers,) booleans; `new` are the ids, ascending, of the rows that `before` lacks.
     """
 
-    def __init__(self, table: pa.Table, before: "Rows | None" = None):
-        table = table.sort_by("_rowid").combine_chunks()
+    def __init__(self, table: pa.Table, before: "Numbers | None" = None):
+        table = table.sort_by("_rowid")
         self._row_ids = table["_rowid"].to_numpy()
-        self._marks = _marks(table)
-        known = len(before) if before else 0
-        numbers = before._numbers_of(self._marks) if before else np.full(len(table), -1)
-        fresh = np.flatnonzero(numbers < 0)
-        numbers[fresh] = known + np.arange(len(fresh))
+        columns = (table[name].to_pylist() for name in MARK)
+        self._marks = np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(table))
+        self._numbers = before._of(self._marks) if before else np.full(len(table), -1)
+        fresh, known = np.flatnonzero(self._numbers < 0), len(before) if before else 0
+        self._numbers[fresh] = np.arange(known, known + len(fresh))
         self.new = self._row_ids[fresh]
-        self._numbers = numbers
-        places = np.full(known + len(fresh), -1)
-        places[numbers] = np.arange(len(table))
-        self.present = places >= 0
-        place = table.drop_columns(["_rowid", *MARK] if len(self._marks) else ["_rowid"])
-        if before:
-            place = place.take(pa.array(places, mask=~self.present)).combine_chunks()
-        self._place = place
-        items = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
-        if len(place):
-            items = place["item_id"].chunk(0).dictionary_encode()
-        # Interned, an id is one object however many channels and releases hold it.
-        self._ids = [sys.intern(each) for each in items.dictionary.to_pylist()]
-        self._codes = {item_id: code for code, item_id in enumerate(self._ids)}
-        self._items = items.indices.fill_null(-1).to_numpy()
-        self._by_item = np.argsort(self._items, kind="stable")
-        self._starts = np.searchsorted(self._items, range(len(self._ids) + 1), sorter=self._by_item)
-        arrays = (
-            *(self._row_ids, self._marks, self._numbers, self.present),
-            *(self._items, self._by_item, self._starts),
-        )
-        ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
-        self.nbytes = self._place.nbytes + ids + sum(array.nbytes for array in arrays)
+        self.present = np.zeros(known + len(fresh), bool)
+        self.present[self._numbers] = True
 
     def __len__(self) -> int:
-        """Return how many numbers there are."""
-        return len(self._items)
+        return len(self.present)
 
-    def _numbers_of(self, marks: np.ndarray) -> np.ndarray:
+    @property
+    def nbytes(self) -> int:
+        """What is held, in bytes."""
+        arrays = (self._row_ids, self._marks, self._numbers, self.new, self.present)
+        return sum(array.nbytes for array in arrays)
+
+    def at(self, row_ids: np.ndarray) -> np.ndarray:
+        """Return the numbers of rows."""
+        return self._numbers[np.searchsorted(self._row_ids, row_ids)]
+
+    def _of(self, marks: np.ndarray) -> np.ndarray:
         """Return the number of the row with each mark, -1 where there is none."""
         found = pc.index_in(pa.array(marks), value_set=pa.array(self._marks))
         return np.append(self._numbers, -1)[found.fill_null(-1).to_numpy()]
 
-    def at(self, row_ids: np.ndarray) -> np.ndarray:
-        """Return the numbers of rows by their ids in LanceDB."""
-        return self._numbers[np.searchsorted(self._row_ids, row_ids)]
+
+class Rows:
+    """Rows by number, those of `before` taken over; `nbytes` is what is held, in bytes.
+
+    `new` has the columns `PLACE`, maybe more, of the rows that are new, in the order of numbers.
+    """
+
+    def __init__(self, numbers: Numbers, new: pa.Table, before: "Rows | None" = None):
+        self.numbers = numbers
+        place = pa.concat_tables([before._place, new]) if before else new
+        self._place: pa.Table = place.combine_chunks()
+        self._ids: list[str] = [*before._ids] if before else []
+        self._codes: dict[str, int] = {**before._codes} if before else {}
+        codes = self._coded(new["item_id"])
+        self._items: np.ndarray = np.concatenate([before._items, codes]) if before else codes
+        self._items[~numbers.present] = -1
+        self._by_item = np.argsort(self._items, kind="stable")
+        self._starts = np.searchsorted(self._items, range(len(self._ids) + 1), sorter=self._by_item)
+        arrays = (self._items, self._by_item, self._starts)
+        ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
+        self.nbytes = (
+            numbers.nbytes + self._place.nbytes + ids + sum(each.nbytes for each in arrays)
+        )
+
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return len(self._items)
 
     def of(self, item_ids: Collection[str]) -> np.ndarray:
         """Return the numbers of the rows that some items have, maybe none."""
@@ -83,10 +96,14 @@ class Rows:
         ids = [self._ids[item] for item in items[first].tolist()]
         return Found(ids, values[first], self._place, rows[first])
 
-
-def _marks(table: pa.Table) -> np.ndarray:
-    """Return `MARK` of each row as one number, (rows,) int64; nothing without these columns."""
-    if not set(MARK) <= set(table.column_names):
-        return np.zeros(0, np.int64)
-    columns = (table[name].to_pylist() for name in MARK)
-    return np.fromiter(map(hash, zip(*columns, strict=True)), np.int64, len(table))
+    def _coded(self, items: pa.ChunkedArray) -> np.ndarray:
+        """Return a code for each id, and take in those that are new."""
+        encoded = items.combine_chunks().dictionary_encode()
+        codes = []
+        # Interned, an id is one object however many channels and releases hold it.
+        for item_id in map(sys.intern, encoded.dictionary.to_pylist()):
+            if item_id not in self._codes:
+                self._codes[item_id] = len(self._ids)
+                self._ids.append(item_id)
+            codes.append(self._codes[item_id])
+        return np.array(codes, np.int32)[encoded.indices.to_numpy()]

@@ -27,22 +27,22 @@ class Word(NamedTuple):
 class HeldPassages(Held[np.ndarray]):
     """Rows of passages, and the `words` that were asked for lately."""
 
-    def __init__(self, rows: Rows):
-        super().__init__(rows, np.ones(len(rows), bool))
+    def __init__(self, rows: Rows, before: "HeldPassages | None" = None):
+        super().__init__(rows, rows.numbers.present, before.first if before else len(rows))
         self.words: LRUCache[str, Word] = LRUCache(_WORD_BYTES * len(rows), _bytes_of_word)
 
     @property
     def nbytes(self) -> int:
         """What is held, in bytes, with what is remembered of words and filters."""
-        return self._rows.nbytes + (_WORD_BYTES + SELECTIONS // 8) * len(self._rows)
+        return self.rows.nbytes + (_WORD_BYTES + SELECTIONS // 8) * len(self.rows)
 
     def word(self, row_ids: np.ndarray, scores: np.ndarray) -> Word:
         """Return what a word adds to rows by their ids in LanceDB."""
-        return Word(self._rows.at(row_ids).astype(np.int32), scores.copy())
+        return Word(self.rows.numbers.at(row_ids).astype(np.int32), scores.copy())
 
     def match(self, words: Sequence[Word], selection: np.ndarray, rows: int, items: int) -> Found:
         """Return the best selected passages, as `Engine.match` does."""
-        scores = np.zeros(len(self._rows), np.float32)
+        scores = np.zeros(len(self.rows), np.float32)
         for word in words:
             scores[word.rows] += word.scores
         left = np.flatnonzero(scores)
@@ -53,16 +53,16 @@ class HeldPassages(Held[np.ndarray]):
             if len(left) > rows:
                 found = left[np.argpartition(-scores[left], rows - 1)[:rows]]
             found = found[np.argsort(-scores[found], kind="stable")]
-            best.add(self._rows.best(scores[found], found))
+            best.add(self.rows.best(scores[found], found))
             if len(best) >= items or len(found) == len(left):
                 return best
-            left = np.setdiff1d(left, self._rows.of(best), assume_unique=True)
+            left = np.setdiff1d(left, self.rows.of(best), assume_unique=True)
 
     def _selection(self, selected: np.ndarray) -> np.ndarray:
         return np.packbits(selected, bitorder="little")
 
     def _mask(self, selection: np.ndarray) -> np.ndarray:
-        return unpacked(selection, len(self._rows))
+        return unpacked(selection, len(self.rows))
 
 
 def _bytes_of_word(word: Word) -> int:

@@ -20,7 +20,7 @@ from pipelines.search.engines.held import HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
 from pipelines.search.engines.protocol import PLACE, Allowed, Found
-from pipelines.search.engines.rows import Rows
+from pipelines.search.engines.rows import Numbers, Rows
 from pipelines.store import Store
 
 MUCH = 1 << 40
@@ -30,8 +30,17 @@ WORDS = ("red", "bridge", "bridges", "night", "dog", "walking", "walk", "café",
 def held(items: np.ndarray, vectors: np.ndarray, row_ids: np.ndarray) -> HeldChannel:
     """A channel of rows that were read in any order."""
     columns: dict[str, Any] = {name: pa.nulls(len(items), pa.string()) for name in PLACE}
-    columns |= {"item_id": items, "segment": row_ids.astype(str), "_rowid": row_ids}
-    return HeldChannel(Rows(pa.table(columns)), vectors[np.argsort(row_ids)])
+    columns |= {"item_id": items, "segment": row_ids.astype(str)}
+    order = np.argsort(row_ids)
+    numbers = Numbers(marked(row_ids.astype(str), row_ids))
+    return HeldChannel(Rows(numbers, pa.table(columns).take(order)), vectors[order])
+
+
+def marked(keys: np.ndarray, row_ids: np.ndarray, recipes: Any = None) -> pa.Table:
+    """What rows are known again by."""
+    recipes = np.zeros(len(keys), int) if recipes is None else recipes
+    marks = {"key": keys, "recipe": recipes.astype(str), "attributes_hash": keys}
+    return pa.table(marks | {"_rowid": row_ids})
 
 
 def units(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -263,6 +272,18 @@ def test_what_stayed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch
         assert after.held["caption"] is not before.held["caption"]
         assert item_id(200) in await after.nearest("caption", vector(200), only_eu, 5)
         assert item_id(200) not in await before.nearest("caption", vector(200), only_eu, 5)
+        store.channel("caption", OTHER).open(write=True).delete(f"item_id = '{item_id(3)}'")
+        store.passages.open(write=True).delete(f"item_id = '{item_id(3)}'")
+        third = opened(store)
+        await third.open()
+        last = await Mirror.built(third, MUCH, after)
+        assert last.passages is not after.passages
+        for one in (last, await Mirror.built(third, MUCH)):
+            assert item_id(3) not in await one.nearest("caption", vector(3), only_eu, 40)
+            assert item_id(200) in await one.nearest("caption", vector(200), only_eu, 5)
+            found = await one.match("bridge", only_eu, 1_000)
+            assert item_id(3) not in found and "film" in found
+            assert "bridge" in found["film"].row["text"]
 
     run(work)
 
@@ -294,14 +315,15 @@ def test_rows_that_stayed_are_found_as_if_all_were_read_anew(seed: int, exact_ro
         for _ in range(4):
             # Compaction may give any row another id.
             row_ids = rng.permutation(60)[now]
-            columns: dict[str, Any] = {name: pa.nulls(now.sum(), pa.string()) for name in PLACE}
-            columns |= {"item_id": keys[now], "key": keys[now], "recipe": recipes[now].astype(str)}
-            table = pa.table(columns | {"uri": row_ids.astype(str), "_rowid": row_ids})
-            rows = channel.numbered_on(table) if channel else None
-            before, rows = (channel, rows) if rows else (None, Rows(table))
-            order = np.searchsorted(np.sort(row_ids), rows.new)
-            new = vectors[now][np.argsort(row_ids)][order]
-            channel = HeldChannel(rows, new, before)
+            table = marked(keys[now], row_ids, recipes[now])
+            numbers = channel.numbered_on(table) if channel else None
+            before, numbers = (channel, numbers) if numbers else (None, Numbers(table))
+            new = np.flatnonzero(now)[np.argsort(row_ids)]
+            new = new[np.searchsorted(np.sort(row_ids), numbers.new)]
+            columns: dict[str, Any] = {name: pa.nulls(len(new), pa.string()) for name in PLACE}
+            columns |= {"item_id": keys[new], "uri": recipes[new].astype(str)}
+            rows = Rows(numbers, pa.table(columns), before.rows if before else None)
+            channel = HeldChannel(rows, vectors[new], before)
 
             query, share = units(rng, 1)[0].astype(np.float32), rng.random(now.sum()) < 0.7
             found = channel.nearest(query, channel.selected(row_ids[share]), 10, 10)
@@ -311,7 +333,7 @@ def test_rows_that_stayed_are_found_as_if_all_were_read_anew(seed: int, exact_ro
             scored = channel.similarity(query, keys.tolist())
             assert best(keys, vectors, query, now, 60, 60) == near(scored)
             for item, hit in scored.items():
-                assert hit.row["uri"] == str(row_ids[keys[now] == item][0])
+                assert hit.row["uri"] == str(recipes[keys == item][0])
 
             changed = rng.random(60) < 0.04
             recipes[changed] += 1

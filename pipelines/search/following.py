@@ -20,7 +20,7 @@ from pipelines.search.views import View, Views
 from pipelines.settings import Settings
 from pipelines.store import Store
 
-_POLL_S = 0.25
+_POLL_S = _WATCH_S = 0.25
 _IDLE_S = 1.5
 _HELD_S = 1.5
 
@@ -64,7 +64,7 @@ class Following:
         self._idling: asyncio.Task[None] | None = None
         self._is_away = False
         self._seen: int | None = None
-        self._polled = float("-inf")
+        self._asked = self._polled = float("-inf")
         self._polling: asyncio.Task[None] | None = None
         self._awaited = True
         self._refreshing = asyncio.Lock()
@@ -92,12 +92,16 @@ class Following:
 
         It is the release that serves, or the one `instead` of it while that is on trial.
         """
-        erased = await self._looked()
-        if self._polling is None or self._polling.done():
-            pause = time.monotonic() - self._polled
-            if erased or pause > _POLL_S:
-                self._awaited = pause > _IDLE_S
-                self._polling = asyncio.create_task(self._poll())
+        erased, now = await self._looked(), time.monotonic()
+        quiet = self.searcher is None or now - self._asked > _IDLE_S
+        self._asked = now
+        if quiet and self._polling is not None:
+            # What goes on since before this query may have looked too early.
+            await asyncio.shield(self._polling)
+        due = erased or quiet or now - self._polled > _POLL_S
+        if due and (self._polling is None or self._polling.done()):
+            self._awaited = quiet
+            self._polling = asyncio.create_task(self._poll())
         if self._polling is not None and self._awaited:
             await asyncio.shield(self._polling)
         try:
@@ -247,7 +251,7 @@ class Following:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_WATCH_S)
             if self._polling is None or self._polling.done():
                 self._awaited = False
                 self._polling = asyncio.create_task(self._poll())

@@ -22,7 +22,7 @@ from pipelines.store import Store
 
 _POLL_S = _WATCH_S = 0.25
 _IDLE_S = 1.5
-_HELD_S = 1.5
+_HELD_S = 3.0
 
 
 class Following:
@@ -32,7 +32,7 @@ class Following:
     warmed, the last one goes on answering, except after a pause: then a query waits, so that no
     answer comes from a release that was replaced seconds ago. Every query looks at the ledger.
     With `mirror_bytes`, a release is held in memory as far as these allow. The last one goes on
-    answering meanwhile, for a second and a half; where that takes longer, the new one's tables do.
+    answering meanwhile, for three seconds; where that takes longer, the tables of the new one do.
 
     With the setting `replica`, that copy answers while the storage cannot be read, or else what is
     in memory; what was known of the ledger last holds on. `away` says so. Without it there is no
@@ -67,6 +67,7 @@ class Following:
         self._asked = self._polled = float("-inf")
         self._polling: asyncio.Task[None] | None = None
         self._awaited = True
+        self._hurry = asyncio.Event()
         self._refreshing = asyncio.Lock()
 
     @property
@@ -95,12 +96,16 @@ class Following:
         erased, now = await self._looked(), time.monotonic()
         quiet = self.searcher is None or now - self._asked > _IDLE_S
         self._asked = now
-        if quiet and self._polling is not None:
-            # What goes on since before this query may have looked too early.
-            await asyncio.shield(self._polling)
+        if quiet:
+            self._hurry.set()
+            if self._polling is not None:
+                # What goes on since before this query may have looked too early.
+                await asyncio.shield(self._polling)
         due = erased or quiet or now - self._polled > _POLL_S
         if due and (self._polling is None or self._polling.done()):
             self._awaited = quiet
+            if not quiet:
+                self._hurry.clear()
             self._polling = asyncio.create_task(self._poll())
         if self._polling is not None and self._awaited:
             await asyncio.shield(self._polling)
@@ -233,12 +238,19 @@ class Following:
                 if self._mirroring is not None:
                     self._mirroring.cancel()
                 self._mirroring = asyncio.create_task(self._hold(searcher))
-                if self.searcher is not None and not self._awaited:
-                    await asyncio.wait({self._mirroring}, timeout=_HELD_S)
+                if self.searcher is not None:
+                    await self._held_or_hurried(self._mirroring)
             self.searcher = searcher
         self.hidden, self._seen = hidden, version
         if hidden is self._home:
             self.trial.follow()
+
+    async def _held_or_hurried(self, holding: asyncio.Task[None]) -> None:
+        """Wait until a release is held in memory, for a while, unless somebody waits for it."""
+        hurried = asyncio.create_task(self._hurry.wait())
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait({holding, hurried}, timeout=_HELD_S, return_when=first)
+        hurried.cancel()
 
     async def _hold(self, searcher: Searcher) -> None:
         try:
@@ -254,6 +266,7 @@ class Following:
             await asyncio.sleep(_WATCH_S)
             if self._polling is None or self._polling.done():
                 self._awaited = False
+                self._hurry.clear()
                 self._polling = asyncio.create_task(self._poll())
 
     async def _poll(self) -> None:

@@ -15,6 +15,7 @@ over the rounds, with their ranges; recall is of the best ten, against all produ
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import re
 import socket
@@ -229,7 +230,7 @@ async def whole(
         show("whole requests", times, recalls)
         ratios(times)
         await asyncio.to_thread(curve, ports["mirror"], repeats, options)
-        await asyncio.to_thread(switches, Store(str(home)), ports["mirror"], repeats, options)
+        await asyncio.to_thread(switches, home, ports["mirror"], repeats, options)
     finally:
         for server in servers:
             server.terminate()
@@ -395,33 +396,43 @@ def answered_a_second(port: int, repeats: Repeats, seconds: float, in_flight: in
     return answered / (time.perf_counter() - started)
 
 
-def switches(store: Store, port: int, repeats: Repeats, options: argparse.Namespace) -> None:
+def switches(home: Path, port: int, repeats: Repeats, options: argparse.Namespace) -> None:
     """Ask without a pause while releases with some more items in every table are promoted."""
-    client, warm, first, late = Client(port), [], [], []
+    client, first, late = Client(port), [], []
+    spawn, place = multiprocessing.get_context("spawn"), 0
 
-    def ask(number: int) -> tuple[str, float]:
-        body = repeats.body(number % len(repeats.world.words), len(CHANNELS))
+    def ask() -> tuple[str, float]:
+        nonlocal place
+        body = repeats.body(place % len(repeats.world.words), len(CHANNELS))
+        place += 1
         started = time.perf_counter()
         answer = client.ask(body)
         took = time.perf_counter() - started
         return json.loads(answer)["release"], took
 
     for number in range(2, options.rounds + 2):
-        fill(store, repeats.world, range(MORE), f"again-{number}-")
-        warm.append(statistics.median(ask(each)[1] for each in range(50)))
-        name = released(store, min(20_000, options.items), number).release
-        since = time.perf_counter()
-        serving, place = "", 0
-        while serving != name:
-            serving, took = ask(place)
-            place += 1
-        first.append(took)
-        late.append(time.perf_counter() - since)
-    ratio = [each / usual for each, usual in zip(first, warm, strict=True)]
+        usual = statistics.median(ask()[1] for _ in range(50))
+        promoted = spawn.Value("d", 0.0)
+        growing = spawn.Process(target=grow, args=(home, number, promoted))
+        growing.start()
+        serving, took = "", 0.0
+        while serving != f"r{number:06d}":
+            serving, took = ask()
+        growing.join()
+        first.append(took / usual)
+        late.append(time.time() - promoted.value)
     print(
-        f"{MORE} items more: the first query of a new release takes {spread(ratio, 2)} times the "
+        f"{MORE} items more: the first query of a new release takes {spread(first, 2)} times the "
         f"median of those before; it serves {spread(late, 2)} s after its promotion"
     )
+
+
+def grow(home: Path, number: int, promoted: Any) -> None:
+    """Add some items to every table and promote a release, in a process of its own."""
+    store = Store(str(home))
+    fill(store, imagine(MORE, 1), range(MORE), f"again-{number}-")
+    released(store, 20_000, number)
+    promoted.value = time.time()
 
 
 def serve(home: Path, port: int, workers: int, mirror_bytes: int) -> subprocess.Popen[bytes]:

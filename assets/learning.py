@@ -1,16 +1,18 @@
 """What people do with answers: weights learned of their clicks, and a profile on trial."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from assets.common import OWNERS
+from assets.reporting import markdown_table
 from pipelines.errors import MediadexError
 from pipelines.search.measuring.clicked import Clicked, learn_from_clicks
 from pipelines.search.measuring.trials import Trial, compare
 from resources.home import HomeResource
+
+_DIGITS = 4
 
 
 class TrialConfig(dg.Config):
@@ -62,14 +64,15 @@ def _lesson_metadata(clicked: Clicked) -> dict[str, Any]:
         for name in ("ndcg@10", "recall@10")
     }
     used = "The next release takes them" if lesson.learned else "What was used before stays"
-    weights = lesson.learned.weights if lesson.learned else {}
+    learned = lesson.learned.weights if lesson.learned else {}
+    weights = [{"channel": name, "weight": value} for name, value in learned.items()]
     told = [
         f"**{used}**: {lesson.reason}.",
         f"Of {clicked.judged} queries with feedback, {clicked.liked} found something good; "
         f"{clicked.asked}, of {clicked.people} people, could be asked again. Of these "
         f"{clicked.set_aside} were set aside, so that nobody decides alone.",
-        _markdown(lesson.scores),
-        _markdown([{"channel": name, "weight": value} for name, value in weights.items()]),
+        markdown_table(lesson.scores, _DIGITS),
+        markdown_table(weights, _DIGITS),
     ]
     return {
         **clicked.counts(),
@@ -86,7 +89,7 @@ def _trial_metadata(trial: Trial) -> dict[str, Any]:
         f"{trial.queries[0]} as usual. `low` and `high` are the bounds "
         " of the difference (trial - usual) at 95 %, by resampling users; of twenty "
         "measures that do not differ, about one leaves 0 out.",
-        _markdown(trial.rows()),
+        markdown_table(trial.rows(), _DIGITS),
     ]
     return {
         "users_usual": trial.users[0],
@@ -94,14 +97,3 @@ def _trial_metadata(trial: Trial) -> dict[str, Any]:
         **{f"trial_{each.name}": each.trial for each in trial.measures if each.trial is not None},
         "report": dg.MetadataValue.md("\n\n".join(told)),
     }
-
-
-def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    lines = [[*rows[0]], ["---"] * len(rows[0]), *([*map(_cell, row.values())] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -2,13 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from assets.common import OWNERS
+from assets.reporting import markdown_table
 from pipelines.releases.policy import FILE, read_policy
 from pipelines.search.measuring.evaluation import read_queries
 from pipelines.search.measuring.latency import stages
@@ -97,14 +98,5 @@ def _report(told: Mapping[str, Any]) -> str:
     picture = base64.b64encode(draw(told)).decode()
     tables = {**told, **told["latency"]}
     parts = [f"![latency and quality](data:image/png;base64,{picture})"]
-    parts += [f"**{title}**\n\n{_table(tables[name])}" for name, title in _TITLES.items()]
+    parts += [f"**{title}**\n\n{markdown_table(tables[name])}" for name, title in _TITLES.items()]
     return "\n\n".join(parts)
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([*map(_cell, row.values())] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -167,3 +167,16 @@ def _sheet(store: Store, rows: Sequence[Sequence[str]]) -> str:
     sheet.save(buffer, "JPEG", quality=55, optimize=True)
     picture = base64.b64encode(buffer.getvalue()).decode()
     return f"![pictures](data:image/jpeg;base64,{picture})"
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], digits: int = 3) -> str:
+    """Write rows of the same columns as a table; what is not known is –, no rows are nothing."""
+    if not rows:
+        return ""
+
+    def cell(value: Any) -> str:
+        return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+    told = [["–" if value is None else cell(value) for value in row.values()] for row in rows]
+    lines = [[*rows[0]], ["---"] * len(rows[0]), *told]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

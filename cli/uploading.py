@@ -16,7 +16,6 @@ def command_of(home: Path) -> list[str]:
 
 def index_uploads(home: Home = None) -> None:
     """Index what was uploaded once for every line of input; ends after ten minutes without one."""
-    import fcntl
     import json
     import os
     import select
@@ -24,6 +23,7 @@ def index_uploads(home: Home = None) -> None:
     from cli.indexing import launcher
     from pipelines.catalog.uploads import folder_of
     from pipelines.errors import MediadexError
+    from pipelines.tables.lock import one_at_a_time
 
     # Answers alone go to standard output: what libraries print there goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
@@ -34,8 +34,7 @@ def index_uploads(home: Home = None) -> None:
     runs = launcher(settings)
     while select.select([0], [], [], _IDLE_S)[0] and os.read(0, 1 << 10):
         # Another process of the server may be at it.
-        with (folder / ".indexing").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_at_a_time(folder / ".indexing"):
             try:
                 answer = {"release": runs.index(str(folder))["release"]}
             except MediadexError as error:

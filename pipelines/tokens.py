@@ -1,6 +1,5 @@
 """The tokens by which the API knows its callers: their digests in a file of the home."""
 
-import fcntl
 import json
 import os
 import secrets
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.errors import MediadexError
 from pipelines.rights import Caller
+from pipelines.tables.lock import one_at_a_time
 
 _SHOWN = 12
 _LEAST = 8
@@ -99,9 +99,7 @@ class Tokens:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Caller]]:
         """Let the callers be changed, one process at a time, and replace the file as a whole."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_at_a_time(self.path.with_suffix(".lock")):
             callers = self._read()
             yield callers
             document = {key: _plain(caller) for key, caller in callers.items()}

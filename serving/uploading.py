@@ -106,7 +106,7 @@ class ForUploaders(Guarded):
         return timed
 
 
-def _from_here(request: Request, asker: Asker) -> None:
+async def _from_here(request: Request, asker: Asker) -> None:
     """Refuse the operator who sits elsewhere, and pages of other sites in the operator's browser.
 
     A browser sends forms anywhere without asking, but tells from which page they come.
@@ -121,7 +121,7 @@ def _from_here(request: Request, asker: Asker) -> None:
         raise HTTPException(403, "without a token, uploads are taken from this machine only")
 
 
-def _uploading(request: Request) -> Uploading:
+async def _uploading(request: Request) -> Uploading:
     found: Uploading = request.app.state.uploading
     return found
 

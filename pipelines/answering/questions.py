@@ -9,11 +9,7 @@ from pipelines.answering.citations import Citation, Sentence, numbered, verified
 from pipelines.answering.extractive import Extractive, Writer
 from pipelines.answering.passages import Passage, read_passages
 from pipelines.answering.steps import Steps, shown_now
-from pipelines.channels import CHANNELS
-from pipelines.errors import BadInput, IdentityMismatch, ModelUnavailable
-from pipelines.models import factory
-from pipelines.models.batching import ensure_identity
-from pipelines.models.protocols import Identity, TextEncoder
+from pipelines.errors import BadInput
 from pipelines.rights import Caller
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
@@ -82,7 +78,7 @@ def _written(
 
     They stand in the key as they were read just now, within the rights of who asks.
     """
-    encoder = _text_encoder(searcher)
+    encoder = searcher.encoders.of_texts()
     writer: Writer = Extractive(encoder)
     model = encoder.identity.key if encoder else None
     key = key_of(writer.name, model, question, [asdict(each) for each in passages])
@@ -99,17 +95,3 @@ def _written(
     ]
     cache.set("prompts", key, json.dumps(written).encode())
     return sentences
-
-
-def _text_encoder(searcher: Searcher) -> TextEncoder | None:
-    """Return the model that a release's texts were encoded with, `None` where it cannot be had."""
-    for name, version in searcher.manifest.channels.items():
-        if CHANNELS[name].encoder != "text":
-            continue
-        try:
-            encoder = factory.text_encoder(version.spec)
-            ensure_identity(Identity(**version.identity), encoder.identity)
-        except (IdentityMismatch, ModelUnavailable):
-            continue
-        return encoder
-    return None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipelines.rights import Caller
-from pipelines.search.catalog import is_shown
+from pipelines.search.catalog import shown
 from pipelines.search.retrieval import Timing
 from pipelines.search.service import SearchService
 from pipelines.search.views import View
@@ -39,9 +39,4 @@ async def shown_now(
 ) -> set[str]:
     """Return those of a few items that are there and that a caller may see by now."""
     view: View = await service.view(caller)
-
-    def shown() -> set[str]:
-        store = view.searcher.store
-        return {item_id for item_id in item_ids if is_shown(store, item_id, view.known)}
-
-    return await asyncio.to_thread(shown)
+    return await asyncio.to_thread(shown, view.searcher.store, item_ids, view.known)

@@ -4,15 +4,13 @@ A folder appears whole, with the metadata that governs its file, and is named by
 item's id; so nobody finds half of one, and an id is taken once.
 """
 
-import fcntl
 import json
 import os
 import posixpath
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +27,7 @@ from pipelines.rights import GLOBAL, Caller
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
+from pipelines.tables.lock import one_at_a_time
 
 _FOLDER = "uploads"
 _RECORD = ".upload.json"
@@ -108,7 +107,7 @@ class Uploads:
         )
         made = self._written(file, upload, {**said, "item_id": item_id})
         try:
-            with self._alone():
+            with one_at_a_time(self._root / ".lock"):
                 return self._placed(made, upload)
         finally:
             shutil.rmtree(made, ignore_errors=True)
@@ -199,12 +198,6 @@ class Uploads:
         made.rename(self._folder(upload.item_id))
         shutil.rmtree(made.with_suffix(".old"), ignore_errors=True)
         return upload
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with (self._root / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _suffix(name: str) -> str:

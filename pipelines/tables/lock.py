@@ -52,3 +52,12 @@ class HomeLock:
                         ) from None
                     time.sleep(_WAIT_S)
             yield
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Do something while no other process holds the lock of this file, which is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

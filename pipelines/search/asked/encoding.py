@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from pipelines.channels import CHANNELS, Encoder
 from pipelines.errors import IdentityMismatch, ModelUnavailable
 from pipelines.models import factory
 from pipelines.models.batching import ensure_identity
-from pipelines.models.protocols import Identity
+from pipelines.models.protocols import Identity, TextEncoder
 from pipelines.releases.manifest import ChannelVersion
 from pipelines.search.asked.expansion import reason_of
 from pipelines.search.asked.query import Degraded, Query
@@ -85,6 +86,15 @@ class ChannelEncoders:
     def spec(self, channel: str) -> str:
         """Return the setting that chose a channel's model."""
         return self._channels[channel].spec
+
+    def of_texts(self) -> TextEncoder | None:
+        """Return the model that texts were encoded with, `None` where it cannot be had."""
+        for name in self._channels:
+            if CHANNELS[name].encoder == "text":
+                with suppress(IdentityMismatch, ModelUnavailable):
+                    encoder: TextEncoder = self._load(name)
+                    return encoder
+        return None
 
     def load(self) -> dict[str, Identity]:
         """Load every encoder; return the identities by channel of those that could be had."""

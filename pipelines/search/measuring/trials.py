@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipelines.errors import MediadexError
+from pipelines.search.journal.feedback import GRADES
 from pipelines.store import Store
 
 FEWEST = 20
@@ -22,7 +23,6 @@ FEWEST = 20
 
 _TIMES = 1000
 _SEED = 7
-_LIKED = ("click", "good")
 _COLUMNS = ["query_id", "at", "user", "request", "results", "trace", "repeats"]
 
 
@@ -147,7 +147,7 @@ def _liked(store: Store) -> dict[str, list[tuple[Any, int]]]:
     """Return when and on which ranks results of each query were clicked or found good."""
     liked = defaultdict(list)
     for row in store.feedback.rows(["query_id", "kind", "position", "at"]):
-        if row["kind"] in _LIKED:
+        if GRADES[row["kind"]] > 0:
             liked[row["query_id"]].append((row["at"], row["position"]))
     return liked
 

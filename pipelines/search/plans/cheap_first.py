@@ -44,7 +44,7 @@ def spared(asked: Retrieval) -> dict[str, Probe]:
 
 
 def cost(asked: Retrieval, channel: str) -> tuple[bool, int, str]:
-    """Return what sorts channels by cost: a model of their own first, then rows x width."""
+    """Return what sorts channels by cost: those of the text model first, then rows x width."""
     version = asked.searcher.manifest.channels[channel]
     numbers = version.rows * asked.encoded.probes[channel].vector.size
     return CHANNELS[channel].encoder != "text", numbers, channel

@@ -1,7 +1,7 @@
 """Synthetic speech for tests, spoken by espeak-ng as a shared library.
 
-It remembers phases and random numbers from call to call, so every text is spoken in a process of
-its own: the same words are the same samples, whatever was said before.
+It remembers phases from call to call and seeds its noise by the clock, so every text is spoken in
+a process of its own, from one seed: the same words are the same samples, always.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 SYNCHRONOUS, UTF8, SPEED = 2, 1, 1
+SEED = 1
 Heard = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -62,6 +63,7 @@ def _say(text: str, voice: str, speed: int) -> bytes:
     rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if rate <= 0:
         raise RuntimeError("espeak-ng cannot start")
+    espeak.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
     pieces: list[bytes] = []
 
     def hear(samples: Any, count: int, _events: Any) -> int:

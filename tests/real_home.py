@@ -139,7 +139,7 @@ def _indexed(folder: Path, media: Path) -> RealHome:
     clips = {clip.name: clip for clip in spoken_clips(media / "speech")}
     for name, plan in FILMS.items():
         (made / name).write_bytes(_joined(plan, media / "video", clips))
-    (made / "call.flac").write_bytes(sound(speak(CALL, "en-us+f5", 140)))
+    (made / "call.flac").write_bytes(sound(speak(CALL, "en-us+f2", 140)))
     rows = [{"file_name": name, "made": True} for name in (*FILMS, "call.flac")]
     (made / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return RealHome(raw, folder / "home", mediadex(folder / "home", "index", str(raw)))

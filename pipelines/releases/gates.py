@@ -21,6 +21,7 @@ from pipelines.search.measuring.neighbours import NEIGHBOURS, bounds, perturbed,
 from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import quoted
+from pipelines.tables.vectors import matrix
 
 if TYPE_CHECKING:
     from pipelines.search.measuring.evaluation import Judged
@@ -176,10 +177,8 @@ def _recall(table: Any, version: ChannelVersion, queries: np.ndarray, where: str
     def filtered(query: Any) -> Any:
         return query.where(where) if where else query
 
-    vectors = (
-        batch["vector"].flatten().to_numpy().reshape(len(batch), -1)
-        for batch in filtered(table.search()).select(["vector"]).to_batches()
-    )
+    batches = filtered(table.search()).select(["vector"]).to_batches()
+    vectors = (matrix(batch["vector"]) for batch in batches)
     shares = []
     for query, bound in zip(queries, bounds(vectors, queries), strict=True):
         asked = filtered(table.search(query, "vector").distance_type("cosine").limit(CANDIDATES))

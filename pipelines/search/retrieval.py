@@ -108,6 +108,12 @@ class Retrieval:
         """How many items the answer needs, those that are skipped included."""
         return self.query.offset + self.query.k
 
+    async def told(self, channel: str, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the best rows of items that a channel found, by item id, as `Engine.told` does."""
+        rows = [self.hits[channel][item_id].row for item_id in item_ids]
+        told = await self.engine.told(channel, rows)
+        return dict(zip(item_ids, told, strict=True))
+
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a part of the step that runs."""

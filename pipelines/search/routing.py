@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipelines.search.asked.encoding import Probe
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.fusion.evidence import Evidence
-from pipelines.tables.vectors import unit
+from pipelines.tables.vectors import matrix, unit
 
 CENTROIDS = 16
 """Of a domain in a channel, at most."""
@@ -85,8 +85,7 @@ def _sampled(rows: pa.Table) -> tuple[list[int], frozenset[str | None]]:
 
 def _centroids(rows: pa.Table) -> dict[str, np.ndarray]:
     """Return the centroids of each domain, from a sample of rows with their vectors."""
-    width = rows.schema.field("vector").type.list_size
-    vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+    vectors = matrix(rows["vector"])
     names = np.array(rows["domain"].to_pylist(), np.object_)
     return {name: _clustered(unit(vectors[names == name])) for name in dict.fromkeys(names)}
 

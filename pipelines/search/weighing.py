@@ -1,5 +1,6 @@
 """What the found similarities of a query weigh: matrices, scales, and the profile's weights."""
 
+import asyncio
 from collections.abc import Collection
 from itertools import chain
 
@@ -80,8 +81,13 @@ def modality(query: Query) -> str:
     return "video" if query.clip else "image" if query.image else "audio"
 
 
-def kinds(asked: Retrieval) -> dict[str, str]:
-    """Return the kind of each item that was found."""
-    return {
-        item_id: hit.row["kind"] for found in asked.hits.values() for item_id, hit in found.items()
-    }
+async def kinds(asked: Retrieval, profile: Profile) -> dict[str, str]:
+    """Return the kind of each item that was found, where the profile asks for them."""
+    if not profile.modalities:
+        return {}
+    channel_of = {item_id: name for name, found in asked.hits.items() for item_id in found}
+    items: dict[str, list[str]] = {}
+    for item_id, name in channel_of.items():
+        items.setdefault(name, []).append(item_id)
+    told = await asyncio.gather(*(asked.told(name, each) for name, each in items.items()))
+    return {item_id: row["kind"] for rows in told for item_id, row in rows.items()}

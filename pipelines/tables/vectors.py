@@ -27,6 +27,14 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
+def matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a column of vectors, none of them missing, as (rows, width)."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    flat: np.ndarray = column.flatten().to_numpy()
+    return flat.reshape(-1, column.type.list_size)
+
+
 def retried(table: Any, change: Callable[[], Any]) -> Any:
     """Make a change to an opened table; again on its newest state where another one came first."""
     for attempt in range(_TRIES):

@@ -19,6 +19,7 @@ from serving.app import create_app
 CLIENTS = 4
 SWITCHES = 50
 VISIBLE_S = 2.0
+PAUSE_S = 0.005
 OF = {"r000001": ("A", range(50)), "r000002": ("B", range(25, 75))}
 
 
@@ -55,7 +56,7 @@ def server(settings: Settings) -> Iterator[str]:
 
 
 class Client(threading.Thread):
-    """Searches without a pause and checks every answer whole."""
+    """Searches again and again and checks every answer whole."""
 
     def __init__(self, url: str):
         super().__init__(daemon=True)
@@ -72,6 +73,8 @@ class Client(threading.Thread):
                     self._check(http.get("/search", params={"text": "30", "k": 200}))
                 except httpx.HTTPError as error:
                     self.wrong.append(repr(error))
+                # All clients are threads of the server's process, and share its interpreter.
+                time.sleep(PAUSE_S)
 
     def _check(self, response: httpx.Response) -> None:
         self.answers += 1

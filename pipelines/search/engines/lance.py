@@ -2,10 +2,11 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.ledger import hidden_by
 from pipelines.releases.manifest import Manifest
@@ -13,8 +14,11 @@ from pipelines.search.engines.protocol import PLACE, Allowed, Found
 from pipelines.search.fusion.profiles import BM25
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
+from pipelines.tables.vectors import matrix
 
 _TIMEOUT = dt.timedelta(seconds=10)
+_BATCH = 8_192
+_ROW = pa.schema([("item_id", pa.string()), ("_rowid", pa.uint64())])
 
 Ask = Callable[[str | None], Awaitable[Any]]
 
@@ -79,24 +83,36 @@ class LanceEngine:
         self, channel: str, vector: np.ndarray, item_ids: Collection[str]
     ) -> Found:
         """As in `Engine`."""
-        query = self._near(channel, vector, equals_any("item_id", item_ids)).bypass_vector_index()
-        limit = self.manifest.channels[channel].rows
-        found = await query.limit(limit).to_arrow(timeout=_TIMEOUT)
-        return best_rows(found, _cosine(found))
+        query = self.tables[channel].query().where(equals_any("item_id", item_ids))
+        query = query.select(["item_id", "vector"]).with_row_id()
+        pieces, values = [], [np.zeros(0)]
+        # Read in pieces, for films have thousands of rows.
+        async for batch in await query.to_batches(max_batch_length=_BATCH, timeout=_TIMEOUT):
+            pieces.append(batch.select(_ROW.names))
+            values.append(_cosines(matrix(batch["vector"]), vector))
+        return best_rows(pa.Table.from_batches(pieces, _ROW), np.concatenate(values))
 
     async def match(self, text: str, allowed: Allowed, rows: int, items: int = 1) -> Found:
-        """As in `Engine`; the rows have their `text` too."""
+        """As in `Engine`."""
         if BM25 not in self.tables:
             return Found()
 
         async def ask(where: str | None) -> Any:
             query = self.tables[BM25].query().nearest_to_text(text, columns=["text"])
-            query = query.limit(rows).select([*PLACE, "text", "_score"])
+            query = query.limit(rows).select(["item_id", "_score"]).with_row_id()
             return await (query.where(where) if where else query).to_arrow(timeout=_TIMEOUT)
 
         return await _of_items(
             ask, condition(allowed), rows, items, lambda found: found["_score"].to_numpy()
         )
+
+    async def told(self, channel: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """As in `Engine`."""
+        columns = [*PLACE, *(["text"] if channel == BM25 else [])]
+        taken = self.tables[channel].take_row_ids([*rows]).select(columns).with_row_id()
+        found = (await taken.to_arrow(timeout=_TIMEOUT)).to_pylist()
+        known = {row.pop("_rowid"): row for row in found}
+        return [known[row] for row in rows]
 
     async def vectors(self, channel: str, item_ids: Collection[str]) -> dict[str, np.ndarray]:
         """Return what a channel has of some items: (rows, dimension) by item id."""
@@ -121,7 +137,7 @@ class LanceEngine:
 
     def _near(self, channel: str, vector: np.ndarray, where: str | None) -> Any:
         query = self.tables[channel].vector_search(vector).column("vector")
-        query = query.distance_type("cosine").select([*PLACE, "_distance"])
+        query = query.distance_type("cosine").select(["item_id", "_distance"]).with_row_id()
         return query.where(where) if where else query
 
 
@@ -135,18 +151,26 @@ def both(*conditions: str | None) -> str | None:
     return " AND ".join(f"({each})" for each in conditions if each) or None
 
 
-def best_rows(found: Any, values: np.ndarray) -> Found:
-    """Return the best row of each item in an Arrow table with the columns `PLACE`."""
+def best_rows(found: pa.Table, values: np.ndarray) -> Found:
+    """Return the best row of each item, of rows with their values; NaN is like no other."""
     ids = found["item_id"].to_pylist()
     best: dict[str, int] = {}
-    for position in np.argsort(-values, kind="stable").tolist():
+    usable = np.flatnonzero(~np.isnan(values))
+    for position in usable[np.argsort(-values[usable], kind="stable")].tolist():
         best.setdefault(ids[position], position)
     positions = np.fromiter(best.values(), np.int64, len(best))
-    return Found(best.keys(), values[positions], found, positions)
+    return Found(best.keys(), values[positions], found["_rowid"].to_numpy()[positions])
 
 
-def _cosine(found: Any) -> np.ndarray:
+def _cosine(found: pa.Table) -> np.ndarray:
     return 1.0 - found["_distance"].to_numpy()
+
+
+def _cosines(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Return how like vectors, (rows, width), are to one; NaN where one has no direction."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
+        return vectors @ vector / lengths
 
 
 async def _of_items(

@@ -19,7 +19,7 @@ from pipelines.search.engines.protocol import PLACE, Allowed, Found
 from pipelines.search.engines.rows import MARK, Numbers, Rows
 from pipelines.search.engines.words import HeldPassages, Word
 from pipelines.search.fusion.profiles import BM25
-from pipelines.tables.vectors import unit
+from pipelines.tables.vectors import matrix, unit
 
 _BATCH = 8_192
 _LEAST_BYTES = 256  # a passage
@@ -150,6 +150,11 @@ class Mirror:
         selection = await _selection(held, table, allowed)
         return held.match([known[each] for each in words], selection, rows, items)
 
+    async def told(self, channel: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """As in `Engine`."""
+        held = self.passages if channel == BM25 else self.held.get(channel)
+        return held.rows.told(rows) if held else await self.below.told(channel, rows)
+
 
 async def _selection(held: Held[S], table: Any, allowed: Allowed) -> S:
     """Return the rows that are allowed, by asking the table for each filter once."""
@@ -221,7 +226,7 @@ async def _read_changes(table: Any, before: HeldChannel | HeldPassages) -> Any:
     rows = await asyncio.to_thread(Rows, numbers, _in_order(found, columns), before.rows)
     if isinstance(before, HeldPassages):
         return HeldPassages(rows, before)
-    vectors = _vectors(_in_order(found, ["vector"])["vector"], before.dimension)
+    vectors = unit(matrix(_in_order(found, ["vector"])["vector"]))
     return await asyncio.to_thread(HeldChannel, rows, vectors.astype(np.float16), before)
 
 
@@ -232,14 +237,7 @@ def _in_order(found: pa.Table, columns: Sequence[str]) -> pa.Table:
 def _fill(vectors: np.ndarray, rows: Rows, batch: pa.RecordBatch) -> None:
     """Put a batch's vectors where their rows are."""
     numbers = rows.numbers.at(batch["_rowid"].to_numpy())
-    vectors[numbers] = _vectors(batch["vector"], vectors.shape[1])
-
-
-def _vectors(column: Any, dimension: int) -> np.ndarray:
-    """Return vectors at length one, (rows, dimension)."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return unit(column.flatten().to_numpy().reshape(-1, dimension))
+    vectors[numbers] = unit(matrix(batch["vector"]))
 
 
 def _stands(manifest: Manifest, name: str) -> tuple[str, int] | None:

@@ -23,26 +23,18 @@ EVERYTHING = Allowed()
 
 
 class Hit(NamedTuple):
-    """The best row of an item in one channel: raw similarity, and where it stands in the answer.
-
-    `found` is an Arrow table with the columns `PLACE`.
-    """
+    """The best row of an item in one channel: raw similarity, and the row's id in the engine."""
 
     value: float
-    found: Any
-    position: int
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """The row itself, read only for the few that are shown."""
-        return self.found.slice(self.position, 1).to_pylist()[0]
+    row: int
 
 
 class Found(Mapping[str, Hit]):
     """The best row of each item, by item id.
 
-    Kept in columns, since a query looks at thousands: `ids`, and `scores` (n,) float64, in the same
-    order. `widened` tells that the first look found too few items, so that it was searched further.
+    Kept in columns, since a query looks at thousands: `ids`, `scores` (n,) float64 and `rows` (n,)
+    int64, in the same order. `widened` tells that the first look found too few items, so that it
+    was searched further.
     """
 
     widened = False
@@ -51,12 +43,11 @@ class Found(Mapping[str, Hit]):
         self,
         ids: Iterable[str] = (),
         scores: np.ndarray | Sequence[float] = (),
-        table: Any = None,
-        positions: np.ndarray | None = None,
+        rows: np.ndarray | Sequence[int] = (),
     ):
         self.ids = list(ids)
         self.scores = np.asarray(scores, np.float64)
-        self._parts = [(0, table, positions)] if self.ids else []
+        self.rows = np.asarray(rows, np.int64)
         self._places: dict[str, int] | None = None
 
     def add(self, other: "Found") -> None:
@@ -65,20 +56,10 @@ class Found(Mapping[str, Hit]):
         new = [place for place, item_id in enumerate(other.ids) if item_id not in known]
         if not new:
             return
-        start, kept = len(self.ids), np.array(new)
-        for first, table, positions in other._parts:
-            inside = kept[(kept >= first) & (kept < first + other._size_from(first))]
-            if len(inside):
-                taken = positions[inside - first] if positions is not None else None
-                self._parts.append((start, table, taken))
-                start += len(inside)
         self.ids += [other.ids[place] for place in new]
-        self.scores = np.concatenate([self.scores, other.scores[kept]])
+        self.scores = np.concatenate([self.scores, other.scores[new]])
+        self.rows = np.concatenate([self.rows, other.rows[new]])
         self._places = None
-
-    def _size_from(self, first: int) -> int:
-        starts = [start for start, _, _ in self._parts if start > first]
-        return min(starts, default=len(self.ids)) - first
 
     def _index(self) -> dict[str, int]:
         if self._places is None:
@@ -87,9 +68,7 @@ class Found(Mapping[str, Hit]):
 
     def __getitem__(self, item_id: str) -> Hit:
         place = self._index()[item_id]
-        start, table, positions = next(part for part in reversed(self._parts) if part[0] <= place)
-        position = int(positions[place - start]) if positions is not None else place - start
-        return Hit(float(self.scores[place]), table, position)
+        return Hit(float(self.scores[place]), int(self.rows[place]))
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._index()
@@ -126,4 +105,12 @@ class Engine(Protocol):
 
     async def match(self, text: str, allowed: Allowed, rows: int, items: int = 1) -> Found:
         """Return the best passages by BM25; as `nearest` otherwise. Nothing without passages."""
+        ...
+
+    async def told(self, channel: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the columns `PLACE` of rows that were found, in their order.
+
+        Passages, the channel `bm25`, have their `text` besides. Only the few rows that are shown
+        are read: their columns take longer than finding them.
+        """
         ...

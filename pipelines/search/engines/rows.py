@@ -4,7 +4,8 @@ Of a later version of the table, rows that stayed keep their numbers.
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +95,11 @@ class Rows:
         items = self._items[rows]
         first = np.sort(np.unique(items, return_index=True)[1])
         ids = [self._ids[item] for item in items[first].tolist()]
-        return Found(ids, values[first], self._place, rows[first])
+        return Found(ids, values[first], rows[first])
+
+    def told(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what is known of rows by number, in their order."""
+        return self._place.take(pa.array(rows, pa.int64())).to_pylist()
 
     def _coded(self, items: pa.ChunkedArray) -> np.ndarray:
         """Return a code for each id, and take in those that are new."""

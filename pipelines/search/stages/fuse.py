@@ -33,5 +33,5 @@ class Fuse:
             profile,
             days,
             modality(asked.query),
-            kinds(asked) if profile.modalities else None,
+            await kinds(asked, profile),
         )

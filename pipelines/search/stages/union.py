@@ -32,7 +32,7 @@ class Union:
         cut = [name for name in asked.encoded.probes if channels[name].rows > asked.rows]
         if not cut:
             return
-        asked.candidates = _promising(asked, cut)
+        asked.candidates = await _promising(asked, cut)
 
         async def complete(name: str) -> None:
             missing = set(asked.candidates or ()).difference(asked.hits[name].ids)
@@ -44,7 +44,7 @@ class Union:
         await asyncio.gather(*map(complete, cut))
 
 
-def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
+async def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
     profile, found = replace(PROFILES[asked.profile], recency=0.0), similarities(asked)
     hopes = found.matrix.copy()
     for column, name in enumerate(found.channels):
@@ -56,6 +56,6 @@ def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
         shares_of(asked, profile),
         profile,
         asked=modality(asked.query),
-        kinds=kinds(asked) if profile.modalities else None,
+        kinds=await kinds(asked, profile),
     )
     return ranked.ids[: max(_FEWEST, _PER_RESULT * asked.wanted)]

@@ -19,7 +19,7 @@ from pipelines.search.engines import vectors as module
 from pipelines.search.engines.held import HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.engines.protocol import PLACE, Allowed, Found
+from pipelines.search.engines.protocol import PLACE, Allowed, Engine, Found
 from pipelines.search.engines.rows import Numbers, Rows
 from pipelines.store import Store
 
@@ -46,6 +46,12 @@ def marked(keys: np.ndarray, row_ids: np.ndarray, recipes: Any = None) -> pa.Tab
 def units(rng: np.random.Generator, count: int) -> np.ndarray:
     values = rng.normal(size=(count, DIMENSION))
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
+
+
+async def told(engine: Engine, channel: str, found: Found) -> dict[str, dict[str, Any]]:
+    """What is shown of what was found."""
+    rows = await engine.told(channel, found.rows.tolist())
+    return dict(zip(found.ids, rows, strict=True))
 
 
 def near(found: Found) -> Any:
@@ -83,9 +89,10 @@ def test_exactly_the_best_allowed_rows_are_found(
 
     allowed &= ~np.isin(names, list(hidden))
     assert best(names, vectors, query, allowed, asked, wanted) == near(found)
-    for hit in found.values():
-        place = np.flatnonzero(row_ids == int(hit.row["segment"]))[0]
-        assert names[place] == hit.row["item_id"]
+    for item, hit in found.items():
+        [told] = channel.rows.told([hit.row])
+        place = np.flatnonzero(row_ids == int(told["segment"]))[0]
+        assert names[place] == told["item_id"] == item
         assert vectors[place] @ query == pytest.approx(hit.value, abs=1e-3)
 
 
@@ -183,9 +190,7 @@ def test_the_tables_and_their_mirror_answer_alike(store: Store) -> None:
                 asked = (channel, 2 * vector(3), Allowed(where, gone), limit, items)
                 theirs, ours = await tables.nearest(*asked), await mirror.nearest(*asked)
                 assert {each: hit.value for each, hit in theirs.items()} == near(ours)
-                assert all(
-                    ours[each].row.items() <= hit.row.items() for each, hit in theirs.items()
-                )
+                assert await told(mirror, channel, ours) == await told(tables, channel, theirs)
         again = await mirror.nearest("visual", vector(3), Allowed(wheres[1]), 10)
         assert set(again) == {"film"}
         every = ["film", "still", "unknown", *map(item_id, range(80))]
@@ -223,9 +228,15 @@ def test_passages_score_as_in_the_tables(store: Store) -> None:
                 theirs, ours = await tables.match(*asked), await mirror.match(*asked)
                 values = sorted(hit.value for hit in theirs.values())
                 assert values == pytest.approx(sorted(hit.value for hit in ours.values()), abs=1e-3)
-                for each, hit in ours.items():
-                    assert hit.row["item_id"] == each and each not in gone
-                    assert hit.row["text"]
+                assert not gone & ours.keys()
+                passages = await told(mirror, "bm25", ours)
+                assert all(row["text"] for row in passages.values())
+                shared = Found([each for each in ours if each in theirs])
+                for engine, hits in ((mirror, ours), (tables, theirs)):
+                    rows = await told(engine, "bm25", hits)
+                    assert {each: rows[each]["item_id"] for each in shared} == {
+                        each: each for each in shared
+                    }
         assert mirror.passages is not None
         assert {"dog", "nothing"} <= mirror.passages.words.keys()
         many = " ".join(f"new{n}" for n in range(50)) + " dog"
@@ -283,14 +294,14 @@ def test_what_stayed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch
             assert item_id(200) in await one.nearest("caption", vector(200), only_eu, 5)
             found = await one.match("bridge", only_eu, 1_000)
             assert item_id(3) not in found and "film" in found
-            assert "bridge" in found["film"].row["text"]
+            assert "bridge" in (await told(one, "bm25", found))["film"]["text"]
 
     run(work)
 
 
 def test_what_was_found_in_several_looks_joins() -> None:
     def found(*ids: str) -> Found:
-        return Found(ids, range(len(ids)), pa.table({"item_id": ids}), np.arange(len(ids)))
+        return Found(ids, range(len(ids)), [ord(each) for each in ids])
 
     joined = Found()
     joined.add(found("a", "b"))
@@ -299,7 +310,7 @@ def test_what_was_found_in_several_looks_joins() -> None:
     best.add(joined)
     best.add(found("c", "f"))
     assert best.ids == ["d", "e", "a", "b", "c", "f"]
-    assert [best[each].row["item_id"] for each in best] == best.ids
+    assert [chr(best[each].row) for each in best] == best.ids
     assert best["c"].value == 1 and best["f"].value == 1
 
 
@@ -333,7 +344,8 @@ def test_rows_that_stayed_are_found_as_if_all_were_read_anew(seed: int, exact_ro
             scored = channel.similarity(query, keys.tolist())
             assert best(keys, vectors, query, now, 60, 60) == near(scored)
             for item, hit in scored.items():
-                assert hit.row["uri"] == str(recipes[keys == item][0])
+                [told_of] = channel.rows.told([hit.row])
+                assert told_of["uri"] == str(recipes[keys == item][0])
 
             changed = rng.random(60) < 0.04
             recipes[changed] += 1

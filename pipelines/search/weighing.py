@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
-from itertools import chain
+from itertools import chain, count, repeat
 
 import numpy as np
 
@@ -19,10 +19,10 @@ _GUESS_TRUST = 0.1
 def similarities(asked: Retrieval, only: Collection[str] | None = None) -> Evidence:
     """Return what was found, of all items or of some, on the scales that it was found on."""
     ids = only or dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
-    places = {item_id: place for place, item_id in enumerate(ids)}
+    places = dict(zip(ids, count()))
     matrix = np.full((len(places), len(asked.hits)), np.nan)
     for column, found in enumerate(asked.hits.values()):
-        rows = np.array([places.get(item_id, -1) for item_id in found.ids], np.int64)
+        rows = np.fromiter(map(places.get, found.ids, repeat(-1)), np.int64, len(found))
         matrix[rows[rows >= 0], column] = found.scores[rows >= 0]
     return Evidence([*places], [*asked.hits], matrix)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -63,7 +64,7 @@ class Found(Mapping[str, Hit]):
 
     def _index(self) -> dict[str, int]:
         if self._places is None:
-            self._places = {item_id: place for place, item_id in enumerate(self.ids)}
+            self._places = dict(zip(self.ids, count()))
         return self._places
 
     def __getitem__(self, item_id: str) -> Hit:

@@ -5,6 +5,7 @@ Of a later version of the table, rows that stayed keep their numbers.
 
 import sys
 from collections.abc import Collection, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,8 @@ class Rows:
 
     def of(self, item_ids: Collection[str]) -> np.ndarray:
         """Return the numbers of the rows that some items have, maybe none."""
-        codes = np.array([self._codes[each] for each in item_ids if each in self._codes], np.int64)
+        codes = np.fromiter(map(self._codes.get, item_ids, repeat(-1)), np.int64, len(item_ids))
+        codes = codes[codes >= 0]
         starts, counts = self._starts[codes], self._starts[codes + 1] - self._starts[codes]
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return self._by_item[np.repeat(starts, counts) + steps]
@@ -94,7 +96,7 @@ class Rows:
         """Return each item's first row, of rows by number with their values, best first."""
         items = self._items[rows]
         first = np.sort(np.unique(items, return_index=True)[1])
-        ids = [self._ids[item] for item in items[first].tolist()]
+        ids = map(self._ids.__getitem__, items[first].tolist())
         return Found(ids, values[first], rows[first])
 
     def told(self, rows: Sequence[int]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 
@@ -35,11 +36,11 @@ class Evidence(Mapping[str, Mapping[str, float]]):
 
     @cached_property
     def _places(self) -> Mapping[str, int]:
-        return {item_id: place for place, item_id in enumerate(self.ids)}
+        return dict(zip(self.ids, count()))
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
         """Return the values of some items, (ids, channels)."""
-        return self.matrix[[self._places[item_id] for item_id in ids]]
+        return self.matrix[[*map(self._places.__getitem__, ids)]]
 
     def __getitem__(self, item_id: str) -> Mapping[str, float]:
         row = self.matrix[self._places[item_id]].tolist()

@@ -37,13 +37,15 @@ class Scored:
 class Ranking(Sequence[Scored]):
     """Items in the order of their scores; each is spelled out when it is looked at.
 
-    `ids` and `scores` (n,) are in that order.
+    `ids` and `scores` (n,) are in that order. Of many, only the best `most` are ranked.
     """
 
-    def __init__(self, ids: Sequence[str], names: Sequence[str], parts: np.ndarray):
+    def __init__(
+        self, ids: Sequence[str], names: Sequence[str], parts: np.ndarray, most: int | None = None
+    ):
         scores = np.nansum(parts, axis=1)
-        order = _best_first(ids, scores)
-        self.ids = [ids[place] for place in order.tolist()]
+        order = _best_first(ids, scores, most)
+        self.ids = [*map(ids.__getitem__, order.tolist())]
         self.scores = scores[order]
         self._names = names
         self._parts = parts[order]
@@ -81,6 +83,7 @@ def fuse(
     days: Mapping[str, float] | None = None,
     asked: str = "text",
     kinds: Mapping[str, str] | None = None,
+    most: int | None = None,
 ) -> Ranking:
     """Fuse evidence (item to channel to similarity, on the profile's scale), best first.
 
@@ -88,7 +91,7 @@ def fuse(
     whose channels none has a weight is left out. `days` tells the age of items, for profiles with
     recency: one whose age is not known has none. `asked` is what is asked with (text, image, audio,
     video) and `kinds` the kind of each item, for profiles that scale by them. Ties are broken by
-    item id.
+    item id. With `most`, only so many are ranked.
     """
     found = Evidence.of(evidence)
     if not found.ids:
@@ -107,16 +110,19 @@ def fuse(
         fresh = [recency(age) if age is not None else 0.0 for age in ages]
         parts = np.column_stack([parts, profile.recency * np.array(fresh)])
         names.append(RECENCY)
-    return Ranking(ids, names, parts)
+    return Ranking(ids, names, parts, most)
 
 
-def _best_first(ids: Sequence[str], scores: np.ndarray) -> np.ndarray:
+def _best_first(ids: Sequence[str], scores: np.ndarray, most: int | None) -> np.ndarray:
     """Return places by score, and by id where scores are equal, which is rare."""
-    order = np.argsort(-scores, kind="stable")
+    places = np.arange(len(scores))
+    if most is not None and most < len(scores):
+        places = np.flatnonzero(scores >= -np.partition(-scores, most - 1)[most - 1])
+    order = places[np.argsort(-scores[places], kind="stable")]
     ranked = scores[order]
     if (ranked[1:] == ranked[:-1]).any():
-        order = np.lexsort((np.array(ids, np.str_), -scores))
-    return order
+        order = order[np.lexsort((np.array([ids[each] for each in order], np.str_), -ranked))]
+    return order[:most]
 
 
 def in_order(scored: Sequence[Scored]) -> list[Scored]:

@@ -51,11 +51,11 @@ async def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
         if name in cut and len(asked.hits[name]):
             values = hopes[:, column]
             values[np.isnan(values)] = asked.hits[name].scores.min()
-    ranked = fuse(
+    return fuse(
         on_scale(asked, found.with_matrix(hopes), profile),
         shares_of(asked, profile),
         profile,
         asked=modality(asked.query),
         kinds=await kinds(asked, profile),
-    )
-    return ranked.ids[: max(_FEWEST, _PER_RESULT * asked.wanted)]
+        most=max(_FEWEST, _PER_RESULT * asked.wanted),
+    ).ids

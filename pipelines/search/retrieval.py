@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.search.asked.encoding import Encoded
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
-from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine, Found
+from pipelines.search.engines.found import Found
+from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25
 from pipelines.search.fusion.scores import Scored

@@ -1,12 +1,12 @@
 """What the found similarities of a query weigh: matrices, scales, and the profile's weights."""
 
 import asyncio
-from collections.abc import Collection
-from itertools import chain, count, repeat
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipelines.search.asked.query import Query
+from pipelines.search.engines.found import Ids, hashes_of
 from pipelines.search.fusion import calibration
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25, DEFAULT, Profile, weights
@@ -16,15 +16,24 @@ from pipelines.search.retrieval import Retrieval
 _GUESS_TRUST = 0.1
 
 
-def similarities(asked: Retrieval, only: Collection[str] | None = None) -> Evidence:
+def similarities(asked: Retrieval, only: Sequence[str] | None = None) -> Evidence:
     """Return what was found, of all items or of some, on the scales that it was found on."""
-    ids = only or dict.fromkeys(chain.from_iterable(found.ids for found in asked.hits.values()))
-    places = dict(zip(ids, count()))
-    matrix = np.full((len(places), len(asked.hits)), np.nan)
-    for column, found in enumerate(asked.hits.values()):
-        rows = np.fromiter(map(places.get, found.ids, repeat(-1)), np.int64, len(found))
-        matrix[rows[rows >= 0], column] = found.scores[rows >= 0]
-    return Evidence([*places], [*asked.hits], matrix)
+    found = [*asked.hits.values()]
+    ids: Sequence[str]
+    if only:
+        order = np.argsort(hashes_of(only))
+        ids, hashes = only, hashes_of(only)[order]
+    else:
+        everything = np.concatenate([np.zeros(0, np.int64), *(each.hashes for each in found)])
+        hashes, first = np.unique(everything, return_index=True)
+        ids, order = Ids(found, first), np.arange(len(hashes))
+    matrix = np.full((len(hashes), len(found)), np.nan)
+    for column, each in enumerate(found):
+        places = np.searchsorted(hashes, each.hashes)
+        places[places == len(hashes)] = 0
+        known = hashes[places] == each.hashes
+        matrix[order[places[known]], column] = each.scores[known]
+    return Evidence(ids, [*asked.hits], matrix)
 
 
 def on_scale(asked: Retrieval, found: Evidence, profile: Profile) -> Evidence:

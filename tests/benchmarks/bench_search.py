@@ -45,9 +45,10 @@ from pipelines.releases.candidate import build
 from pipelines.releases.events import Event
 from pipelines.releases.manifest import Manifest, Verdict
 from pipelines.search.asked.query import Query
+from pipelines.search.engines.found import Found
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.engines.protocol import Allowed, Engine, Found
+from pipelines.search.engines.protocol import Allowed, Engine
 from pipelines.search.searcher import Searcher
 from pipelines.settings import load_settings
 from pipelines.store import Store

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from cachetools import LRUCache
 
-from pipelines.search.engines.protocol import Allowed, Found
+from pipelines.search.engines.found import Found
+from pipelines.search.engines.protocol import Allowed
 from pipelines.search.engines.rows import Numbers, Rows
 from pipelines.search.engines.vectors import Selection, Vectors
 

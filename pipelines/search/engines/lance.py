@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipelines.ledger import hidden_by
 from pipelines.releases.manifest import Manifest
-from pipelines.search.engines.protocol import PLACE, Allowed, Found
+from pipelines.search.engines.found import Found
+from pipelines.search.engines.protocol import PLACE, Allowed
 from pipelines.search.fusion.profiles import BM25
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any
@@ -159,7 +160,7 @@ def best_rows(found: pa.Table, values: np.ndarray) -> Found:
     for position in usable[np.argsort(-values[usable], kind="stable")].tolist():
         best.setdefault(ids[position], position)
     positions = np.fromiter(best.values(), np.int64, len(best))
-    return Found(best.keys(), values[positions], found["_rowid"].to_numpy()[positions])
+    return Found.of([*best], values[positions], found["_rowid"].to_numpy()[positions])
 
 
 def _cosine(found: pa.Table) -> np.ndarray:

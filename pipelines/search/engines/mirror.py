@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.releases.manifest import Manifest
+from pipelines.search.engines.found import Found
 from pipelines.search.engines.held import Held, HeldChannel
 from pipelines.search.engines.lance import LanceEngine
-from pipelines.search.engines.protocol import PLACE, Allowed, Found
+from pipelines.search.engines.protocol import PLACE, Allowed
 from pipelines.search.engines.rows import MARK, Numbers, Rows
 from pipelines.search.engines.words import HeldPassages, Word
 from pipelines.search.fusion.profiles import BM25

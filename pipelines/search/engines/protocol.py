@@ -1,11 +1,12 @@
 """What finds rows: the same questions, whether tables on disk or memory answer them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from pipelines.search.engines.found import Found
 
 
 @dataclass(frozen=True)
@@ -21,64 +22,6 @@ class Allowed:
 
 
 EVERYTHING = Allowed()
-
-
-class Hit(NamedTuple):
-    """The best row of an item in one channel: raw similarity, and the row's id in the engine."""
-
-    value: float
-    row: int
-
-
-class Found(Mapping[str, Hit]):
-    """The best row of each item, by item id.
-
-    Kept in columns, since a query looks at thousands: `ids`, `scores` (n,) float64 and `rows` (n,)
-    int64, in the same order. `widened` tells that the first look found too few items, so that it
-    was searched further.
-    """
-
-    widened = False
-
-    def __init__(
-        self,
-        ids: Iterable[str] = (),
-        scores: np.ndarray | Sequence[float] = (),
-        rows: np.ndarray | Sequence[int] = (),
-    ):
-        self.ids = list(ids)
-        self.scores = np.asarray(scores, np.float64)
-        self.rows = np.asarray(rows, np.int64)
-        self._places: dict[str, int] | None = None
-
-    def add(self, other: "Found") -> None:
-        """Take in what is not there yet."""
-        known = self._index()
-        new = [place for place, item_id in enumerate(other.ids) if item_id not in known]
-        if not new:
-            return
-        self.ids += [other.ids[place] for place in new]
-        self.scores = np.concatenate([self.scores, other.scores[new]])
-        self.rows = np.concatenate([self.rows, other.rows[new]])
-        self._places = None
-
-    def _index(self) -> dict[str, int]:
-        if self._places is None:
-            self._places = dict(zip(self.ids, count()))
-        return self._places
-
-    def __getitem__(self, item_id: str) -> Hit:
-        place = self._index()[item_id]
-        return Hit(float(self.scores[place]), int(self.rows[place]))
-
-    def __contains__(self, item_id: object) -> bool:
-        return item_id in self._index()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.ids)
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 PLACE = ("item_id", "uri", "title", "kind", "segment", "page", "start_s", "end_s")

@@ -4,15 +4,14 @@ Of a later version of the table, rows that stayed keep their numbers.
 """
 
 import sys
-from collections.abc import Collection, Sequence
-from itertools import repeat
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.search.engines.protocol import Found
+from pipelines.search.engines.found import Found, hashes_of
 
 MARK = ("key", "recipe", "attributes_hash")
 """The columns by which a row is known again: all else that it holds follows from them."""
@@ -74,7 +73,12 @@ class Rows:
         self._items[~numbers.present] = -1
         self._by_item = np.argsort(self._items, kind="stable")
         self._starts = np.searchsorted(self._items, range(len(self._ids) + 1), sorter=self._by_item)
-        arrays = (self._items, self._by_item, self._starts)
+        self._names = _Names(self._items, self._ids)
+        self._hashes = hashes_of(self._ids)
+        self._by_hash = np.argsort(self._hashes)
+        self._sorted = self._hashes[self._by_hash]
+        by_item = (self._items, self._by_item, self._starts)
+        arrays = (*by_item, self._hashes, self._by_hash, self._sorted)
         ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
         self.nbytes = (
             numbers.nbytes + self._place.nbytes + ids + sum(each.nbytes for each in arrays)
@@ -86,8 +90,7 @@ class Rows:
 
     def of(self, item_ids: Collection[str]) -> np.ndarray:
         """Return the numbers of the rows that some items have, maybe none."""
-        codes = np.fromiter(map(self._codes.get, item_ids, repeat(-1)), np.int64, len(item_ids))
-        codes = codes[codes >= 0]
+        codes = self._codes_of(hashes_of(item_ids))
         starts, counts = self._starts[codes], self._starts[codes + 1] - self._starts[codes]
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return self._by_item[np.repeat(starts, counts) + steps]
@@ -96,12 +99,18 @@ class Rows:
         """Return each item's first row, of rows by number with their values, best first."""
         items = self._items[rows]
         first = np.sort(np.unique(items, return_index=True)[1])
-        ids = map(self._ids.__getitem__, items[first].tolist())
-        return Found(ids, values[first], rows[first])
+        return Found(self._hashes[items[first]], values[first], rows[first], self._names)
 
     def told(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is known of rows by number, in their order."""
         return self._place.take(pa.array(rows, pa.int64())).to_pylist()
+
+    def _codes_of(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the codes of items by hash, without those that are not here."""
+        places = np.searchsorted(self._sorted, hashes)
+        inside = places < len(self._sorted)
+        places, hashes = places[inside], hashes[inside]
+        return self._by_hash[places[self._sorted[places] == hashes]]
 
     def _coded(self, items: pa.ChunkedArray) -> np.ndarray:
         """Return a code for each id, and take in those that are new."""
@@ -114,3 +123,20 @@ class Rows:
                 self._ids.append(item_id)
             codes.append(self._codes[item_id])
         return np.array(codes, np.int32)[encoded.indices.to_numpy()]
+
+
+class _Names(Mapping[int, str]):
+    """The item of each row by number: `items` holds codes, which are places in `ids`."""
+
+    def __init__(self, items: np.ndarray, ids: Sequence[str]):
+        self._items = items
+        self._ids = ids
+
+    def __getitem__(self, row: int) -> str:
+        return self._ids[self._items[row]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._items)))
+
+    def __len__(self) -> int:
+        return len(self._items)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from cachetools import LRUCache
 
+from pipelines.search.engines.found import Found
 from pipelines.search.engines.held import SELECTIONS, Held, unpacked
-from pipelines.search.engines.protocol import Found
 from pipelines.search.engines.rows import Rows
 
 _WORD_BYTES = 128  # for remembered words, a passage

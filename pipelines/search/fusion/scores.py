@@ -94,12 +94,12 @@ def fuse(
     item id. With `most`, only so many are ranked.
     """
     found = Evidence.of(evidence)
-    if not found.ids:
+    if not len(found):
         return Ranking([], [], np.zeros((0, 0)))
     names = [*found.channels]
     weights = np.array([shares.get(name, np.nan) for name in names])
     parts = _RULES[profile.rule](found, weights)
-    ids = [*found.ids]
+    ids = found.ids
     if profile.rule == "mean" and not (kept := ~np.isnan(parts).all(axis=1)).all():
         ids, parts = [item_id for item_id, keep in zip(ids, kept, strict=True) if keep], parts[kept]
     if profile.modalities:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipelines.search.engines.found import Found
 from pipelines.search.engines.lance import both
-from pipelines.search.engines.protocol import Allowed, Found
+from pipelines.search.engines.protocol import Allowed
 from pipelines.search.fusion.profiles import BM25
 from pipelines.search.plans import by_domain, cheap_first
 from pipelines.search.plans.look import Look

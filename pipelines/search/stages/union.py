@@ -35,7 +35,7 @@ class Union:
         asked.candidates = await _promising(asked, cut)
 
         async def complete(name: str) -> None:
-            missing = set(asked.candidates or ()).difference(asked.hits[name].ids)
+            missing = [each for each in asked.candidates or () if each not in asked.hits[name]]
             if missing:
                 with asked.part(name):
                     vector = asked.encoded.probes[name].vector

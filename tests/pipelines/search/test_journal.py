@@ -26,7 +26,7 @@ from pipelines.rights import Caller
 from pipelines.search.answers import as_document
 from pipelines.search.asked.encoding import Encoded, Probe
 from pipelines.search.asked.query import Guess, Query, Sound
-from pipelines.search.engines.protocol import Found
+from pipelines.search.engines.found import Found
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.scores import Scored
 from pipelines.search.journal import writing
@@ -74,7 +74,7 @@ def journal(store: Store) -> Iterator[Journal]:
 
 
 def hits(**values: float) -> Found:
-    return Found(values, list(values.values()))
+    return Found.of([*values], np.array([*values.values()]), np.arange(len(values)))
 
 
 def retrieval(**changed: Any) -> Retrieval:

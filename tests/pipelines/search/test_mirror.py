@@ -16,10 +16,11 @@ from toy import DIMENSION, MODEL, OTHER, item_id, row, rows, vector
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases.candidate import build
 from pipelines.search.engines import vectors as module
+from pipelines.search.engines.found import Found
 from pipelines.search.engines.held import HeldChannel
 from pipelines.search.engines.lance import LanceEngine
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.engines.protocol import PLACE, Allowed, Engine, Found
+from pipelines.search.engines.protocol import PLACE, Allowed, Engine
 from pipelines.search.engines.rows import Numbers, Rows
 from pipelines.store import Store
 
@@ -51,7 +52,7 @@ def units(rng: np.random.Generator, count: int) -> np.ndarray:
 async def told(engine: Engine, channel: str, found: Found) -> dict[str, dict[str, Any]]:
     """What is shown of what was found."""
     rows = await engine.told(channel, found.rows.tolist())
-    return dict(zip(found.ids, rows, strict=True))
+    return dict(zip(found, rows, strict=True))
 
 
 def near(found: Found) -> Any:
@@ -229,14 +230,9 @@ def test_passages_score_as_in_the_tables(store: Store) -> None:
                 values = sorted(hit.value for hit in theirs.values())
                 assert values == pytest.approx(sorted(hit.value for hit in ours.values()), abs=1e-3)
                 assert not gone & ours.keys()
-                passages = await told(mirror, "bm25", ours)
-                assert all(row["text"] for row in passages.values())
-                shared = Found([each for each in ours if each in theirs])
-                for engine, hits in ((mirror, ours), (tables, theirs)):
-                    rows = await told(engine, "bm25", hits)
-                    assert {each: rows[each]["item_id"] for each in shared} == {
-                        each: each for each in shared
-                    }
+                for engine, found in ((mirror, ours), (tables, theirs)):
+                    for each, passage in (await told(engine, "bm25", found)).items():
+                        assert passage["item_id"] == each and passage["text"]
         assert mirror.passages is not None
         assert {"dog", "nothing"} <= mirror.passages.words.keys()
         many = " ".join(f"new{n}" for n in range(50)) + " dog"
@@ -301,7 +297,7 @@ def test_what_stayed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch
 
 def test_what_was_found_in_several_looks_joins() -> None:
     def found(*ids: str) -> Found:
-        return Found(ids, range(len(ids)), [ord(each) for each in ids])
+        return Found.of(ids, np.arange(len(ids)), np.array([ord(each) for each in ids]))
 
     joined = Found()
     joined.add(found("a", "b"))
@@ -309,8 +305,8 @@ def test_what_was_found_in_several_looks_joins() -> None:
     best = found("d", "e")
     best.add(joined)
     best.add(found("c", "f"))
-    assert best.ids == ["d", "e", "a", "b", "c", "f"]
-    assert [chr(best[each].row) for each in best] == best.ids
+    assert [*best] == ["d", "e", "a", "b", "c", "f"]
+    assert [chr(best[each].row) for each in best] == [*best]
     assert best["c"].value == 1 and best["f"].value == 1
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +29,7 @@ class Identity:
     dimension: int
     dtype: str
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Short digest (12 hex digits) that names tables and enters recipes."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:12]

@@ -19,20 +19,21 @@ _GUESS_TRUST = 0.1
 def similarities(asked: Retrieval, only: Sequence[str] | None = None) -> Evidence:
     """Return what was found, of all items or of some, on the scales that it was found on."""
     found = [*asked.hits.values()]
+    hashes = np.concatenate([np.zeros(0, np.int64), *(each.hashes for each in found)])
+    scores = np.concatenate([np.zeros(0), *(each.scores for each in found)])
+    columns = np.repeat(np.arange(len(found)), [len(each) for each in found])
     ids: Sequence[str]
     if only:
-        order = np.argsort(hashes_of(only))
-        ids, hashes = only, hashes_of(only)[order]
+        ids, wanted = only, hashes_of(only)
+        order = np.argsort(wanted)
+        rows = order[np.searchsorted(wanted, hashes, sorter=order) % len(wanted)]
+        known = wanted[rows] == hashes
+        rows, columns, scores = rows[known], columns[known], scores[known]
     else:
-        everything = np.concatenate([np.zeros(0, np.int64), *(each.hashes for each in found)])
-        hashes, first = np.unique(everything, return_index=True)
-        ids, order = Ids(found, first), np.arange(len(hashes))
-    matrix = np.full((len(hashes), len(found)), np.nan)
-    for column, each in enumerate(found):
-        places = np.searchsorted(hashes, each.hashes)
-        places[places == len(hashes)] = 0
-        known = hashes[places] == each.hashes
-        matrix[order[places[known]], column] = each.scores[known]
+        _, first, rows = np.unique(hashes, return_index=True, return_inverse=True)
+        ids = Ids(found, first)
+    matrix = np.full((len(ids), len(found)), np.nan)
+    matrix[rows, columns] = scores
     return Evidence(ids, [*asked.hits], matrix)
 
 

@@ -16,7 +16,7 @@ from pipelines.models.protocols import Identity, TextEncoder
 from pipelines.releases.manifest import ChannelVersion
 from pipelines.search.asked.expansion import reason_of
 from pipelines.search.asked.query import Degraded, Query
-from pipelines.search.caches import Cache, key_of
+from pipelines.search.caches import Cache, MemoryCache, key_of
 
 # A model that could not be loaded is not looked for again by every query.
 _RETRY_S = 60.0
@@ -49,6 +49,7 @@ class ChannelEncoders:
 
     def __init__(self, channels: Mapping[str, ChannelVersion], cache: Cache | None = None):
         self._channels = channels
+        self._identities = {name: Identity(**each.identity) for name, each in channels.items()}
         self._cache = cache
         self._failed: dict[str, tuple[float, str]] = {}
 
@@ -83,6 +84,18 @@ class ChannelEncoders:
             encoded.degraded.append(Degraded("channel", name, reason))
         return encoded
 
+    def remembers(self, query: Query) -> bool:
+        """Tell whether all vectors of a query are in memory, so that no model is asked for any."""
+        if not isinstance(self._cache, MemoryCache) or query.pictures or query.sound:
+            return False
+        kinds = {name: CHANNELS[name].encoder for name in self._channels if query.asks(name)}
+        keys = (
+            _key(self._identities[name], _content(kind, query))
+            for name, kind in kinds.items()
+            if _can_ask(kind, query)
+        )
+        return all(self._cache.read("embedding", key) is not None for key in keys)
+
     def spec(self, channel: str) -> str:
         """Return the setting that chose a channel's model."""
         return self._channels[channel].spec
@@ -109,7 +122,7 @@ class ChannelEncoders:
     def _text(self, encoder: Any, content: str) -> np.ndarray:
         if self._cache is None:
             return encoder.encode_texts([content])[0]
-        key = key_of(encoder.identity.key, content)
+        key = _key(encoder.identity, content)
         if (known := self._cache.get("embedding", key)) is not None:
             return np.frombuffer(known, np.float32)
         vector = np.asarray(encoder.encode_texts([content])[0], np.float32)
@@ -119,7 +132,7 @@ class ChannelEncoders:
     def _load(self, name: str) -> Any:
         version = self._channels[name]
         encoder = factory.channel_encoder(CHANNELS[name].encoder, version.spec)
-        ensure_identity(Identity(**version.identity), encoder.identity)
+        ensure_identity(self._identities[name], encoder.identity)
         return encoder
 
     def _noted(self, name: str, error: Exception) -> str:
@@ -131,6 +144,15 @@ class ChannelEncoders:
     def _recent_failure(self, name: str) -> str | None:
         at, reason = self._failed.get(name, (float("-inf"), ""))
         return reason if time.monotonic() - at < _RETRY_S else None
+
+
+def _key(identity: Identity, content: str) -> str:
+    return key_of(identity.key, content)
+
+
+def _content(kind: Encoder, query: Query) -> str:
+    """Return the text that a channel is asked with where it is asked with no medium."""
+    return (query.words if kind == "text" else query.literal) or ""
 
 
 def _can_ask(kind: Encoder, query: Query) -> bool:
@@ -146,13 +168,11 @@ def _can_ask(kind: Encoder, query: Query) -> bool:
 def _probe(
     kind: Encoder, encoder: Any, query: Query, text: Callable[[Any, str], np.ndarray]
 ) -> Probe:
-    if kind == "text":
-        return Probe(text(encoder, query.words or ""), "text")
     if kind == "sound":
         assert query.sound is not None
         return Probe(encoder.encode_prepared([encoder.prepare(query.sound.samples)])[0], "sound")
-    if not query.pictures:
-        return Probe(text(encoder, query.literal or ""), "text")
+    if kind == "text" or not query.pictures:
+        return Probe(text(encoder, _content(kind, query)), "text")
     parts = [_shown(kind, encoder, query)]
     if query.typed:
         parts.append(text(encoder, query.typed))

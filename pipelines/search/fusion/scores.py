@@ -120,8 +120,10 @@ def _best_first(ids: Sequence[str], scores: np.ndarray, most: int | None) -> np.
         places = np.flatnonzero(scores >= -np.partition(-scores, most - 1)[most - 1])
     order = places[np.argsort(-scores[places], kind="stable")]
     ranked = scores[order]
-    if (ranked[1:] == ranked[:-1]).any():
-        order = order[np.lexsort((np.array([ids[each] for each in order], np.str_), -ranked))]
+    tied = np.flatnonzero(ranked[1:] == ranked[:-1])
+    for run in np.split(tied, np.flatnonzero(np.diff(tied) > 1) + 1) if len(tied) else ():
+        equal = slice(run[0], run[-1] + 2)
+        order[equal] = sorted(order[equal].tolist(), key=ids.__getitem__)
     return order[:most]
 
 

@@ -29,7 +29,10 @@ class Encode:
             return
         query, searcher = asked.query, asked.searcher
         encode = _as_one if PROFILES[asked.profile].one_vector else ChannelEncoders.encode
-        encoded = await asyncio.to_thread(encode, searcher.encoders, query)
+        if searcher.encoders.remembers(query):
+            encoded = encode(searcher.encoders, query)
+        else:
+            encoded = await asyncio.to_thread(encode, searcher.encoders, query)
         encoded.degraded[:0] = query.degraded
         asked.trace[-1].parts |= encoded.ms
         asked.encoded = encoded

@@ -4,7 +4,7 @@ Ids of items lie all over the memory, so that looking at each takes longer than 
 Items are told apart by hashes instead, and named where somebody wants their names.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple, overload
 
@@ -54,15 +54,22 @@ class Found(Mapping[str, Hit]):
     def add(self, other: "Found") -> None:
         """Take in what is not there yet."""
         if not len(self):
-            new, self.names = np.arange(len(other)), other.names
-        else:
-            new = np.flatnonzero(~np.isin(other.hashes, self.hashes))
+            self.hashes, self.scores, self.rows = other.hashes, other.scores, other.rows
+            self.names, self._places = other.names, None
+            return
+        known, hashes = self._index(), other.hashes.tolist()
+        new = [place for place, each in enumerate(hashes) if each not in known]
+        known.update(zip((hashes[place] for place in new), count(len(self))))
         if self.names is not other.names:
             self.names = {**self.names, **other.names}
         self.hashes = np.concatenate([self.hashes, other.hashes[new]])
         self.scores = np.concatenate([self.scores, other.scores[new]])
         self.rows = np.concatenate([self.rows, other.rows[new]])
-        self._places = None
+
+    def lacks(self, item_ids: Iterable[str]) -> list[str]:
+        """Return those of some items that were not found."""
+        known = self._index()
+        return [item_id for item_id in item_ids if hash(item_id) not in known]
 
     def _index(self) -> dict[int, int]:
         if self._places is None:
@@ -94,8 +101,9 @@ class Ids(Sequence[str]):
     def __init__(self, found: Sequence[Found], places: np.ndarray):
         starts = np.cumsum([0, *map(len, found)])
         self._names = [each.names for each in found]
-        self._of = np.searchsorted(starts, places, side="right") - 1
-        self._rows = np.concatenate([np.zeros(0, np.int64), *(each.rows for each in found)])[places]
+        self._of = (np.searchsorted(starts, places, side="right") - 1).tolist()
+        rows = np.concatenate([np.zeros(0, np.int64), *(each.rows for each in found)])
+        self._rows: list[int] = rows[places].tolist()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -107,4 +115,4 @@ class Ids(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | list[str]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
-        return self._names[self._of[place]][int(self._rows[place])]
+        return self._names[self._of[place]][self._rows[place]]

@@ -35,8 +35,7 @@ class Union:
         asked.candidates = await _promising(asked, cut)
 
         async def complete(name: str) -> None:
-            missing = [each for each in asked.candidates or () if each not in asked.hits[name]]
-            if missing:
+            if missing := asked.hits[name].lacks(asked.candidates or ()):
                 with asked.part(name):
                     vector = asked.encoded.probes[name].vector
                     asked.hits[name].add(await asked.engine.similarity(name, vector, missing))

@@ -6,6 +6,7 @@ Counts of other parts are gauges, so that they keep their exact names: a counter
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ _cache_hits = Gauge("cache_hits", "Found in a cache.", ["level"], multiprocess_m
 _cache_misses = Gauge("cache_misses", "Not found in it.", ["level"], multiprocess_mode="sum")
 _journal = Gauge("journal", "Queries by what became of them.", ["what"], multiprocess_mode="sum")
 _mirror = Gauge("mirror", "The mirror of the release.", ["what"], multiprocess_mode="livesum")
+
+
+@cache
+def of_step(step: str) -> Histogram:
+    """Return the measure of a step; that of each is looked up once."""
+    return step_ms.labels(step)
 
 
 def take(stats: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ def tell(request: Request, document: dict[str, Any], asked_at: float) -> None:
     """Measure an answer, and note its release and best scores for the log."""
     measures.retrieval_ms.observe((spans.now() - asked_at) * 1000)
     for step in document.get("trace", ()):
-        measures.step_ms.labels(step["step"]).observe(step["ms"])
+        measures.of_step(step["step"]).observe(step["ms"])
     spans.step_spans(document.get("trace", ()), asked_at)
     request.state.told |= {
         "query_id": document["query_id"],

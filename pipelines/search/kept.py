@@ -1,9 +1,10 @@
 """Answers that were given before, and are given again while nothing that they depend on changed."""
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from pipelines.rights import Caller, fingerprint
 from pipelines.search.asked.encoding import Encoded, Probe
@@ -73,7 +74,7 @@ class Kept:
         """Keep an answer that lacks nothing."""
         if answered[0]["degraded"]:
             return
-        value = json.dumps(answered).encode()
+        value = to_json(answered)
         self._cache.set("results", question.key, value)
         if self._alike is not None and encoded and (probe := _of_text(encoded)):
             self._alike.set(question.scope, question.query.typed or "", probe.vector, value)
@@ -86,5 +87,5 @@ def _of_text(encoded: Encoded) -> Probe | None:
 def _read(value: bytes | None) -> Answered | None:
     if value is None:
         return None
-    document, found = json.loads(value)
+    document, found = from_json(value)
     return document, found

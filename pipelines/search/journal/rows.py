@@ -1,10 +1,10 @@
 """A record as a row of the table `queries`, and back."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json, to_json
 
 from pipelines.search.asked.encoding import Probe
 from pipelines.search.journal.records import Candidates, Record
@@ -57,15 +57,15 @@ def record_of(row: Mapping[str, Any]) -> Record:
         at=row["at"],
         release=row["release"],
         user=row["user"],
-        rights=None if row["rights"] is None else json.loads(row["rights"]),
-        request=json.loads(row["request"]),
-        answer=json.loads(row["answer"]),
-        results=json.loads(row["results"]),
-        trace=json.loads(row["trace"]),
-        weights=json.loads(row["weights"]),
+        rights=None if row["rights"] is None else from_json(row["rights"]),
+        request=from_json(row["request"]),
+        answer=from_json(row["answer"]),
+        results=from_json(row["results"]),
+        trace=from_json(row["trace"]),
+        weights=from_json(row["weights"]),
         probes={
             channel: Probe(vectors[each["vector"]], each["medium"])
-            for channel, each in json.loads(row["probes"]).items()
+            for channel, each in from_json(row["probes"]).items()
         },
         candidates=Candidates(
             tuple(row["channels"]),
@@ -81,4 +81,4 @@ def record_of(row: Mapping[str, Any]) -> Record:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=list)
+    return to_json(value, fallback=list).decode()

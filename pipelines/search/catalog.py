@@ -140,7 +140,7 @@ class LiveValues:
 
     def is_current(self) -> bool:
         """Tell whether the values surely are those of now; takes microseconds."""
-        return self._store.items.stands_at(self._seen)
+        return not self._keys or self._store.items.stands_at(self._seen)
 
     def of(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the live values of those of some items that have any."""

@@ -215,6 +215,8 @@ async def whole(
         for port in ports.values():
             await asyncio.to_thread(until_ready, port)
         repeats = Repeats(world)
+        for port in ports.values():
+            await asyncio.to_thread(warmed, port, repeats)
         requests: dict[str, Request] = {}
         for name, engine in engines.items():
             bare = request(engine, world, Allowed(), CHANNELS, words=True)
@@ -328,6 +330,13 @@ class Client:
                 length = re.search(rb"(?i)content-length: (\d+)", answer[:end])
                 whole = end + 4 + int(length[1] if length else 0)
         return answer
+
+
+def warmed(port: int, repeats: Repeats) -> None:
+    """Ask until no process behind a port has first things to do: to load what masks the journal."""
+    before, rate = 0.0, answered_a_second(port, repeats, 10, IN_FLIGHT)
+    while rate > 1.05 * before:
+        before, rate = rate, answered_a_second(port, repeats, 10, IN_FLIGHT)
 
 
 def over_http(port: int, repeats: Repeats, channels: Sequence[str]) -> Request:

@@ -1,4 +1,5 @@
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_replace_puts_rows_in_the_place_of_those_that_match(table: FactTable) ->
     table.replace("batch = 'a'", [])
     assert content(table) == [("b", "3")]
     assert len(table.read(version=0)) == 3
+
+
+def test_only_the_newest_version_is_where_a_table_stands(table: FactTable) -> None:
+    assert table.stands_at(None) and not table.stands_at(0)
+    for version in range(12):
+        table.append([row("a")])
+        stands = [table.stands_at(each) for each in (None, *range(14))]
+        assert stands == [False, *(each == version for each in range(14))]
+    shutil.rmtree(table.uri)
+    assert table.stands_at(None) and not table.stands_at(11)
+    far = FactTable("s3://bucket/t", SCHEMA)
+    assert not far.stands_at(None) and not far.stands_at(0)
 
 
 def test_rows_that_do_not_match_what_they_replace_are_refused(table: FactTable) -> None:

@@ -154,7 +154,9 @@ class Mirror:
     async def told(self, channel: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         """As in `Engine`."""
         held = self.passages if channel == BM25 else self.held.get(channel)
-        return held.rows.told(rows) if held else await self.below.told(channel, rows)
+        if held is None:
+            return await self.below.told(channel, rows)
+        return held.rows.told(rows)
 
 
 async def _selection(held: Held[S], table: Any, allowed: Allowed) -> S:

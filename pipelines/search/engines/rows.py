@@ -5,6 +5,7 @@ Of a later version of the table, rows that stayed keep their numbers.
 
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,7 @@ class Rows:
         self._starts = np.searchsorted(self._items, range(len(self._ids) + 1), sorter=self._by_item)
         self._names = _Names(self._items, self._ids)
         self._hashes = hashes_of(self._ids)
-        self._by_hash = np.argsort(self._hashes)
-        self._sorted = self._hashes[self._by_hash]
-        by_item = (self._items, self._by_item, self._starts)
-        arrays = (*by_item, self._hashes, self._by_hash, self._sorted)
+        arrays = (self._items, self._by_item, self._starts, self._hashes)
         ids = sum(map(sys.getsizeof, (self._codes, self._ids, *self._ids)))
         self.nbytes = (
             numbers.nbytes + self._place.nbytes + ids + sum(each.nbytes for each in arrays)
@@ -90,7 +88,8 @@ class Rows:
 
     def of(self, item_ids: Collection[str]) -> np.ndarray:
         """Return the numbers of the rows that some items have, maybe none."""
-        codes = self._codes_of(hashes_of(item_ids))
+        codes = np.fromiter(map(self._codes.get, item_ids, repeat(-1)), np.int64, len(item_ids))
+        codes = codes[codes >= 0]
         starts, counts = self._starts[codes], self._starts[codes + 1] - self._starts[codes]
         steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return self._by_item[np.repeat(starts, counts) + steps]
@@ -104,13 +103,6 @@ class Rows:
     def told(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is known of rows by number, in their order."""
         return self._place.take(pa.array(rows, pa.int64())).to_pylist()
-
-    def _codes_of(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the codes of items by hash, without those that are not here."""
-        places = np.searchsorted(self._sorted, hashes)
-        inside = places < len(self._sorted)
-        places, hashes = places[inside], hashes[inside]
-        return self._by_hash[places[self._sorted[places] == hashes]]
 
     def _coded(self, items: pa.ChunkedArray) -> np.ndarray:
         """Return a code for each id, and take in those that are new."""

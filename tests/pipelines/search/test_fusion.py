@@ -20,7 +20,9 @@ NAMES = sorted(weights())
 KINDS = ("text", "image", "document", "audio", "video")
 evidence = st.dictionaries(
     st.text("abc", min_size=1, max_size=4),
-    st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1), min_size=1),
+    st.dictionaries(
+        st.sampled_from(NAMES), st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1), min_size=1
+    ),
     max_size=20,
 )
 Found = dict[str, float]
@@ -38,9 +40,11 @@ def test_parts_sum_to_the_score_and_order_is_by_score_then_id(
     kinds = st.fixed_dictionaries({item: st.sampled_from(KINDS) for item in found})
     profile = PROFILES[name]
     profile = replace(profile, recency=profile.recency or weight)
-    ranked = fuse(
-        found, weights(name), profile, days=data.draw(ages), kinds=data.draw(kinds), asked="image"
-    )
+    known = {"days": data.draw(ages), "kinds": data.draw(kinds), "asked": "image"}
+    ranked = fuse(found, weights(name), profile, **known)  # type: ignore[arg-type]
+    most = data.draw(st.integers(1, 25))
+    best = fuse(found, weights(name), profile, **known, most=most)  # type: ignore[arg-type]
+    assert [*best] == ranked[:most]
     assert {entry.item_id for entry in ranked} == set(found)
     for entry in ranked:
         assert abs(sum(entry.channels.values()) - entry.score) < 1e-6

@@ -1,7 +1,7 @@
 """What the found similarities of a query weigh: matrices, scales, and the profile's weights."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -91,13 +91,13 @@ def modality(query: Query) -> str:
     return "video" if query.clip else "image" if query.image else "audio"
 
 
-async def kinds(asked: Retrieval, profile: Profile) -> dict[str, str]:
-    """Return the kind of each item that was found, where the profile asks for them."""
+async def kinds(asked: Retrieval, profile: Profile, item_ids: Iterable[str]) -> dict[str, str]:
+    """Return the kinds of items that were found, where the profile asks for them."""
     if not profile.modalities:
         return {}
-    channel_of = {item_id: name for name, found in asked.hits.items() for item_id in found}
     items: dict[str, list[str]] = {}
-    for item_id, name in channel_of.items():
-        items.setdefault(name, []).append(item_id)
+    for item_id in item_ids:
+        channel = next(name for name, found in asked.hits.items() if item_id in found)
+        items.setdefault(channel, []).append(item_id)
     told = await asyncio.gather(*(asked.told(name, each) for name, each in items.items()))
     return {item_id: row["kind"] for rows in told for item_id, row in rows.items()}

@@ -231,9 +231,10 @@ async def whole(
             for name, port in ports.items():
                 found = answers(port, repeats, count)
                 recalls[f"{name}, HTTP{end}"] = share_of(exact, found)
-                if count > 1:
-                    best = share_of(await best_of_all(home, engines["mirror"], world), found)
-                    print(f"{name}: {best:.3f} of the best ten when all channels score every item")
+        best = await best_of_all(home, engines["mirror"], world)
+        for name, port in ports.items():
+            share = share_of(best, answers(port, repeats, len(CHANNELS)))
+            print(f"{name}: {share:.3f} of the best ten when all channels score every item")
         times = await timed(requests, len(world.words), options.rounds)
         show("whole requests", times, recalls)
         ratios(times)
@@ -401,11 +402,7 @@ def searching(home: Path, **changed: Any) -> Searcher:
 
 async def exact_answers(home: Path, world: World, channels: int) -> list[set[str]]:
     """Return the best items of each query by all steps, each channel being scanned exactly."""
-    searcher = searching(home, indexed=False)
-    asked = (*CHANNELS[:channels], "bm25")
-    queries = (Query(text, k=BEST, channels=asked) for text in world.words)
-    found = [await searcher.answer(query) for query in queries]
-    return [{entry.item_id for entry in each.shown} for each in found]
+    return await shown(searching(home, indexed=False), world, (*CHANNELS[:channels], "bm25"))
 
 
 def answers(port: int, repeats: Repeats, channels: int) -> list[set[str]]:
@@ -423,9 +420,15 @@ async def best_of_all(home: Path, engine: Engine, world: World) -> list[set[str]
     searcher, usual = searching(home), retrieval.CANDIDATES
     searcher.engine, retrieval.CANDIDATES = engine, len(world.passages)
     try:
-        found = [await searcher.answer(Query(text, k=BEST)) for text in world.words]
+        return await shown(searcher, world, (*CHANNELS, "bm25"))
     finally:
         retrieval.CANDIDATES = usual
+
+
+async def shown(searcher: Searcher, world: World, channels: tuple[str, ...]) -> list[set[str]]:
+    """Return the best items of each query by some channels, by all steps."""
+    queries = (Query(text, k=BEST, channels=channels) for text in world.words)
+    found = [await searcher.answer(query) for query in queries]
     return [{entry.item_id for entry in each.shown} for each in found]
 
 

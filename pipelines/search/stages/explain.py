@@ -10,8 +10,6 @@ from pipelines.search.fusion.scores import Scored
 from pipelines.search.retrieval import Retrieval
 from pipelines.search.words import matched
 
-Rows = Mapping[str, Mapping[str, Any]]
-
 
 class Explain:
     """Describes what is shown, by the row that contributed most to each item's score."""
@@ -24,7 +22,7 @@ class Explain:
         needed = {name: [each for each in best if best[each] == name] for name in asked.hits}
         if asked.query.literal and BM25 in asked.hits:
             needed[BM25] = [each for each in best if each in asked.hits[BM25]]
-        told: dict[str, Rows] = {}
+        told: dict[str, dict[str, dict[str, Any]]] = {}
 
         async def tell(name: str) -> None:
             with asked.part(name):

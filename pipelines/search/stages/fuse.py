@@ -33,5 +33,5 @@ class Fuse:
             profile,
             days,
             modality(asked.query),
-            await kinds(asked, profile),
+            await kinds(asked, profile, asked.evidence.ids),
         )

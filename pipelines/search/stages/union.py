@@ -55,6 +55,6 @@ async def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
         shares_of(asked, profile),
         profile,
         asked=modality(asked.query),
-        kinds=await kinds(asked, profile),
+        kinds=await kinds(asked, profile, found.ids),
         most=max(_FEWEST, _PER_RESULT * asked.wanted),
     ).ids

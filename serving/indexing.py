@@ -6,6 +6,7 @@ import logging
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
@@ -44,23 +45,29 @@ class Child:
     def close(self) -> None:
         """End it; what it has begun is taken up by the next run."""
         with self._lock:
-            if self._process is not None:
-                self._process.terminate()
-                self._process.communicate()
-                self._process = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate()
+            self._process = None
 
     def _worked(self) -> bytes:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        line = b""
+        with suppress(BrokenPipeError):
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            return b""
-        return self._process.stdout.readline()
+            line = self._process.stdout.readline()
+        if not line:
+            # It says no more, but may take a while to be gone.
+            self._end()
+        return line
 
 
 class Indexing:

@@ -3,7 +3,6 @@
 import json
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import toy
 from fastapi.testclient import TestClient
+from waiting import PATIENCE_S, wait_until
 
 from pipelines import outcomes
 from pipelines.attributes import read_attributes
@@ -61,7 +61,7 @@ class Indexer:
                 made = toy.row(row["item_id"], row["kind"], 3) | attributes
                 self.store.channel("visual", toy.MODEL).upsert([made])
         assert publish(self.store, toy.CHOICES, self.settings).event == "promoted"
-        self.free.wait(10)
+        self.free.wait(PATIENCE_S)
 
     def refuse(self, row: dict[str, Any]) -> None:
         reason = "private data is left after redaction: 1 PERSON"
@@ -219,20 +219,17 @@ def test_without_an_indexer_it_waits_for_a_scan(settings: Settings, indexer: Ind
         assert answer.json()["see"] == answer.headers["location"] == "/v1/uploads/a/1"
         assert client.get("/v1/uploads/a/1").json()["status"] == "waiting"
         indexer()
-        ends = time.monotonic() + 5
-        while client.get("/v1/uploads/a/1").json()["status"] != "indexed":
-            assert time.monotonic() < ends
-            time.sleep(0.1)
+        wait_until(lambda: client.get("/v1/uploads/a/1").json()["status"] == "indexed")
 
 
 def test_a_long_run_is_not_waited_for_and_those_who_wait_share_the_next(
     settings: Settings, indexer: Indexer
 ) -> None:
     indexer.free.clear()
-    with client_of(settings, indexer, limits={"seconds": 2}) as client:
+    with client_of(settings, indexer, limits={"seconds": 4}) as client:
         with ThreadPoolExecutor(4) as pool:
             first = pool.submit(add, client, "One.", item_id="1")
-            assert indexer.begun.wait(5)
+            assert indexer.begun.wait(PATIENCE_S)
             others = [pool.submit(add, client, str(n), item_id=f"{n}") for n in range(2, 5)]
             assert {each.result().status_code for each in (first, *others)} == {202}
         assert indexer.runs == 1
@@ -256,11 +253,13 @@ def test_a_failing_indexer_leaves_uploads_waiting(
 
 
 CHILD = """
-import os, sys
+import os, sys, time
 while os.read(0, 100):
     work = open(sys.argv[1]).read()
     if work == "end":
-        sys.exit(1)
+        os.close(1)
+        time.sleep(0.2)
+        os._exit(1)
     print(work, flush=True)
 """
 

@@ -1,9 +1,7 @@
 """A real server, a real upload, the whole pipeline, and the very next request."""
 
 import json
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from running import MEDIADEX, ROOT, bytes_below, mediadex_alone
+from servers import free_port, wait_until_ready
 
 SECRET = "ana.example@example.org"
 
@@ -22,21 +21,12 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     raw.mkdir()
     (raw / "first.txt").write_text("A green tractor in the barn.")
     mediadex_alone(home, "index", str(raw))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [MEDIADEX, "serve", "--port", str(port), "--home", str(home), "--seconds", "240"]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
-            ends = time.monotonic() + 120
-            while True:
-                try:
-                    httpx.get(f"{url}/readyz").raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    assert time.monotonic() < ends and process.poll() is None
-                    time.sleep(0.2)
+            wait_until_ready(url, process)
             yield home, url
         finally:
             process.terminate()

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from checkpoints import tiny_sentences
 from homes import Home
+from waiting import wait_until
 
 from definitions import definitions
 from pipelines import outcomes
@@ -116,11 +117,7 @@ def test_another_encoder_is_built_beside_and_switched_to_by_one_promotion(
         rest = launcher(home).backfill(scope(home.store, "ocr", None, newer))
         assert rest["remaining"] == 0 and serving(home.store) == first
         promote(home.store, rest["candidate"], home.settings)
-        deadline = threading.Event()
-        for _ in range(100):
-            if releases and releases[-1] == rest["candidate"]:
-                break
-            deadline.wait(0.05)
+        wait_until(lambda: releases[-1:] == [rest["candidate"]] or failures)
     finally:
         stop.set()
         asking.join()

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_media import film, tone
 from raw_files import picture
+from waiting import PATIENCE_S
 
 from pipelines.attributes import attributes_of
 from pipelines.catalog.sources import Source
@@ -469,7 +470,7 @@ def test_a_scan_waits_while_a_purge_has_the_home(home: Any) -> None:
             with pytest.raises(TimeoutError):
                 scan.result(timeout=0.3)
             assert home.items() == {}
-        assert counts(scan.result(timeout=10)) == (1, 0, 0, 0)
+        assert counts(scan.result(timeout=PATIENCE_S)) == (1, 0, 0, 0)
 
 
 # --- Anything that people do to files ------------------------------------------------------------

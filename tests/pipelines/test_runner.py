@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from waiting import wait_until
 
 from pipelines import outcomes
 from pipelines.errors import BadInput, MediadexError, ResidualFinding
@@ -368,14 +369,6 @@ def test_the_next_group_is_loaded_ahead_only_where_that_is_cheap(
     step.compute = noting  # type: ignore[method-assign]
     go(step)
     assert seen == ([4, 4] if loads_ahead else [2, 4])
-
-
-def wait_until(true: Any) -> None:
-    import time
-
-    end = time.monotonic() + 5
-    while not true() and time.monotonic() < end:
-        time.sleep(0.005)
 
 
 def test_progress_counts_what_is_done_of_all(step: FakeStep) -> None:

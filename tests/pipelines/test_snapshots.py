@@ -6,7 +6,6 @@ import itertools
 import multiprocessing
 import os
 import random
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from toy import CHOICES, MODEL, Toy, fill, item_id, vector
+from waiting import PATIENCE_S, wait_until
 
 from pipelines import ledger, snapshots
 from pipelines.errors import MediadexError
@@ -300,13 +300,16 @@ def test_a_snapshot_is_whole_while_another_process_writes(
     writer = context.Process(target=writing, args=(store.root, stop), daemon=True)
     writer.start()
     version, taken = store.items.version or 0, []
+
+    def written(upto: int) -> None:
+        wait_until(lambda: (store.items.version or 0) >= upto or not writer.is_alive())
+        assert writer.is_alive()
+
     for number in range(4):
-        while (store.items.version or 0) < version + 2 * number + 1:
-            assert writer.is_alive()
-            time.sleep(0.01)
+        written(version + 2 * number + 1)
         taken.append(snapshots.take(store, settings).name)
     stop.set()
-    writer.join(20)
+    writer.join(PATIENCE_S)
     assert writer.exitcode == 0
     for name in taken:
         into = home_at(tmp_path / name, settings.snapshots)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
+from waiting import PATIENCE_S
 
 from pipelines.rights import pseudonym
 from pipelines.search.service import SearchService
@@ -106,12 +106,4 @@ class Stuck:
 
     def __call__(self) -> None:
         self.begun.set()
-        self.free.wait(10)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait until something holds, at most some seconds."""
-    ends = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.005)
+        self.free.wait(PATIENCE_S)

@@ -1,8 +1,6 @@
 """A small home with pictures and a talk, and the real server over it, for a browser to look at."""
 
 import io
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import Any
 
 import pytest
 import toy
-import uvicorn
 from PIL import Image
+from servers import served
 
 from pipelines.models.protocols import ModelChoice
 from pipelines.outcomes import now
@@ -55,16 +53,8 @@ def page_server(home: Path) -> Iterator[str]:
         published = publish(store, CHOICES, settings)
         assert published.event == "promoted", published.verdict
         service = SearchService(store, settings, journal=True)
-        app = create_app(settings, service=service)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+        with served(create_app(settings, service=service)) as url:
+            yield url
 
 
 def _stock(store: Store) -> None:

@@ -5,14 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
-from answering import Answering, Stuck, answering_app, running, until
+from answering import Answering, Stuck, answering_app, running
+from servers import free_port
+from waiting import until, wait_until
 
 from pipelines.errors import MediadexError
 from serving.limits import Limits
@@ -22,13 +23,13 @@ ASK = "/v1/search?text=x"
 
 
 def test_what_takes_too_long_is_given_up_and_its_slot_is_free_once_it_ends(tmp_path: Path) -> None:
-    stuck, limits = Stuck(), Limits(seconds=0.1, concurrent=1, wait_s=0.05, rate="")
+    stuck, limits = Stuck(), Limits(seconds=0.5, concurrent=1, wait_s=0.05, rate="")
     service = Answering(stuck)
 
     async def ask() -> None:
         async with running(answering_app(tmp_path, limits, service)) as client:
             given_up = await client.get(ASK)
-            assert given_up.status_code == 504 and "0.1 s" in given_up.json()["detail"]
+            assert given_up.status_code == 504 and "0.5 s" in given_up.json()["detail"]
             assert service.cancelled
             # Its thread still takes a core.
             refused = await client.get(ASK)
@@ -42,30 +43,29 @@ def test_what_takes_too_long_is_given_up_and_its_slot_is_free_once_it_ends(tmp_p
 
 
 def test_there_is_a_bound_on_those_that_wait_and_on_how_long(tmp_path: Path) -> None:
-    stuck, limits = Stuck(), Limits(concurrent=1, waiting=1, wait_s=0.1, rate="")
+    stuck, limits = Stuck(), Limits(concurrent=1, waiting=1, wait_s=0.5, rate="")
 
-    async def ask() -> tuple[list[httpx.Response], float, httpx.Response]:
+    async def ask() -> tuple[list[httpx.Response], httpx.Response]:
         async with running(answering_app(tmp_path, limits, Answering(stuck))) as client:
             first = asyncio.create_task(client.get(ASK))
             await until(stuck.begun.is_set)
             waits = asyncio.create_task(client.get(ASK))
             await asyncio.sleep(0)
-            started = time.monotonic()
             at_once = await client.get(ASK)
-            took = time.monotonic() - started
+            assert not waits.done()
             assert (await client.get("/healthz")).status_code == 200
             in_vain = await waits
             stuck.free.set()
-            return [at_once, in_vain], took, await first
+            return [at_once, in_vain], await first
 
-    refused, took, answered = asyncio.run(ask())
-    assert [each.status_code for each in refused] == [503, 503] and took < 0.1
+    refused, answered = asyncio.run(ask())
+    assert [each.status_code for each in refused] == [503, 503]
     assert all(each.headers["retry-after"] == "1" for each in refused)
     assert answered.status_code == 200
 
 
 def test_a_request_that_comes_in_slowly_takes_no_slot(tmp_path: Path) -> None:
-    limits = Limits(concurrent=1, wait_s=0.05, seconds=0.5, rate="")
+    limits = Limits(concurrent=1, wait_s=0.05, seconds=2.0, rate="")
 
     async def ask() -> list[int]:
         slow = asyncio.Event()
@@ -88,7 +88,7 @@ def test_a_request_that_comes_in_slowly_takes_no_slot(tmp_path: Path) -> None:
 
     async def stalled():  # type: ignore[no-untyped-def]
         yield b"{"
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     assert asyncio.run(ask()) == [200, 200, 504]
 
@@ -140,16 +140,15 @@ def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("needs redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--port", str(port), "--save", "", "--dir", str(tmp_path)]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    for _ in range(200):
+
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens)
     yield f"redis://127.0.0.1:{port}", server
     server.kill()
     server.wait()

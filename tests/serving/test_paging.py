@@ -1,8 +1,6 @@
 """The next page, ready before it is asked for: the same results, under the same rules."""
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import httpx
 import pytest
 from answering import running
 from toy import CHOICES, Toy, erase, fill, item_id
+from waiting import until
 
 from pipelines.models import factory
 from pipelines.releases.publish import publish
@@ -38,13 +37,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(factory, "image_encoder", Toy)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.005)
 
 
 async def done(service: SearchService) -> None:

@@ -3,16 +3,16 @@
 import asyncio
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from answering import running
+from servers import served
 from toy import CHOICES, MODEL, Toy, fill, item_id
+from waiting import PATIENCE_S, until, wait_until
 
 from pipelines import ledger
 from pipelines.errors import NotReleased
@@ -102,23 +102,8 @@ def server(settings: Settings) -> Iterator[tuple[str, SearchService]]:
     copied(settings)
     held = settings.model_copy(update={"mirror_bytes": 1 << 20})
     service = SearchService(Store(settings.root), held, mirror=True, journal=True)
-    config = uvicorn.Config(create_app(held, service=service), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", service
-    server.should_exit = True
-    thread.join(10)
-
-
-def until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    with served(create_app(held, service=service)) as url:
+        yield url, service
 
 
 def test_no_request_fails_while_the_storage_goes_away_and_comes_back(
@@ -129,13 +114,13 @@ def test_no_request_fails_while_the_storage_goes_away_and_comes_back(
     before = files(settings.replica)
     for client in clients:
         client.start()
-    until(lambda: all(len(client.answers) > 5 for client in clients))
+    wait_until(lambda: all(len(client.answers) > 5 for client in clients))
     queries = Store(settings.root).queries
     # The table is made, then written to; the next rows follow a second later.
-    until(lambda: (queries.version or 0) > 0)
+    wait_until(lambda: (queries.version or 0) > 0)
     gone(settings)
     with httpx.Client(base_url=url, timeout=20) as http:
-        until(lambda: all(client.answers[-1][2] == "storage" for client in clients))
+        wait_until(lambda: all(client.answers[-1][2] == "storage" for client in clients))
         assert http.get("/readyz").json()["storage"] == "replica"
         assert http.get("/health").status_code == http.get("/releases").status_code == 200
         similar = http.get(f"/similar/{item_id(1)}").json()
@@ -144,13 +129,13 @@ def test_no_request_fails_while_the_storage_goes_away_and_comes_back(
         query = http.get("/search", params={"text": "3"}).json()
         said = {"query_id": query["query_id"], "item_id": item_id(3), "kind": "click"}
         assert http.post("/feedback", json=said).status_code == 204
-        until(lambda: service.stats()["journal"]["dropped"] > 10)
+        wait_until(lambda: service.stats()["journal"]["dropped"] > 10)
         metrics = http.get("/metrics").text
         assert "storage_away 1.0" in metrics and 'journal{what="dropped"}' in metrics
         assert files(settings.home) == {}
         assert files(settings.replica) == before
         back(settings)
-        until(lambda: all(client.answers[-1][2] == "" for client in clients))
+        wait_until(lambda: all(client.answers[-1][2] == "" for client in clients))
         assert "storage" not in http.get("/readyz").json()
         assert "storage_away 0.0" in http.get("/metrics").text
     for client in clients:
@@ -229,7 +214,7 @@ def test_tables_that_fail_and_a_storage_that_hangs_are_away_too(
 
     def hanging(hidden: Hidden) -> bool:
         if hidden.of is None:
-            release.wait(10)
+            release.wait(PATIENCE_S)
         return look(hidden)
 
     async def work() -> None:
@@ -253,10 +238,7 @@ def test_tables_that_fail_and_a_storage_that_hangs_are_away_too(
 
 
 async def returned(service: SearchService) -> None:
-    ends = time.monotonic() + 10
-    while service.stands_in:
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.02)
+    await until(lambda: not service.stands_in)
 
 
 def test_without_a_copy_that_opens_memory_answers_and_what_is_hidden_stays_so(

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from answering import running
 from toy import CHOICES, MODEL, OTHER, Toy, fill, item_id
+from waiting import until
 
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
@@ -54,13 +54,6 @@ async def releases(service: SearchService) -> dict[str | None, str]:
         assert {each["item_id"] for each in answer["results"]} == {item_id(n) for n in range(5)}
         got[user] = answer["release"]
     return got
-
-
-async def until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.01)
 
 
 def test_a_share_of_the_users_gets_the_candidate_until_it_is_promoted_or_taken_back(

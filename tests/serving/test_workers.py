@@ -4,16 +4,15 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import toy
+from servers import free_port, wait_until_ready
 
 from pipelines.releases.publish import publish
 from pipelines.settings import Settings
@@ -35,9 +34,7 @@ def home(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def server(home: Settings) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--port", str(port), "--workers", str(WORKERS), "--home", str(home.home)]
     env = os.environ | {"MEDIADEX_MIRROR_BYTES": "0"}
     server = subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True, env=env)
@@ -49,14 +46,7 @@ def server(home: Settings) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 @pytest.mark.slow
 def test_workers_agree_and_count_together(server: tuple[str, subprocess.Popen[str]]) -> None:
     url, process = server
-    ends = time.monotonic() + 120
-    while True:
-        assert process.poll() is None and time.monotonic() < ends
-        try:
-            if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
-                break
-        except httpx.HTTPError:
-            time.sleep(0.2)
+    wait_until_ready(url, process)
     answers = []
     for _ in range(40):  # each by a connection of its own, which any worker may take
         answers.append(httpx.get(f"{url}/v1/search", params={"text": "worditem"}, timeout=60))

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from checkpoints import tiny_whisper
 from running import ROOT, needs_media
 from speaking import speak
 from spoken_clips import spoken_clips
+from waiting import wait_until
 
 from pipelines.errors import ModelUnavailable
 from pipelines.models import speech
@@ -94,10 +94,7 @@ def test_workers_end_with_a_killed_parent() -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
 
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{worker}").exists()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists())
 
 
 def test_a_name_is_recognised_once_the_vocabulary_has_it() -> None:

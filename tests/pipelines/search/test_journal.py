@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import stocked
 from toy import CHOICES, Toy, fill, item_id
+from waiting import PATIENCE_S
 
 from pipelines import ledger, outcomes
 from pipelines.erasure.purge import purge
@@ -143,15 +144,15 @@ def test_a_query_is_found_before_it_is_written(store: Store) -> None:
     begin = threading.Event()
 
     def detector() -> Any:
-        begin.wait(5)
+        begin.wait(PATIENCE_S)
         return PatternDetector()
 
     journal = Journal(store, detector, every_s=0)
     made = record()
-    started = time.perf_counter()
+    started = time.monotonic()
     journal.add(made)
     assert journal.get(made.query_id) is made
-    assert time.perf_counter() - started < 0.1, "nobody waits for the detector"
+    assert time.monotonic() - started < PATIENCE_S, "nobody waits for the detector"
     begin.set()
     journal.close()
     assert store.queries.read(["query_id"]).num_rows == 1
@@ -161,7 +162,7 @@ def test_a_query_of_another_process_is_waited_for(journal: Journal, store: Store
     other = Journal(store, PatternDetector, every_s=0.3)  # type: ignore[arg-type]
     made = record()
     other.add(made)
-    found = journal.get(made.query_id)
+    found = journal.get(made.query_id, PATIENCE_S)
     assert found is not None and found.query_id == made.query_id
     other.close()
 
@@ -169,10 +170,10 @@ def test_a_query_of_another_process_is_waited_for(journal: Journal, store: Store
 def test_unknown_ids_are_not_waited_for_unless_they_are_new(journal: Journal) -> None:
     old = f"{int(time.time() - 60) * 1000:012x}" + new_id()[12:]
     ahead = f"{int(time.time() + 600) * 1000:012x}" + new_id()[12:]
-    started = time.perf_counter()
+    started = time.monotonic()
     for strange in (old, "x", "' OR '1' = '1", "", "é" * 32):
-        assert journal.get(strange) is None
-    assert time.perf_counter() - started < 0.2
+        assert journal.get(strange, patience_s=PATIENCE_S / 2) is None
+    assert time.monotonic() - started < PATIENCE_S / 2
     assert journal.get(ahead, patience_s=0.05) is None
 
 
@@ -185,17 +186,17 @@ def test_the_oldest_are_dropped_and_counted_when_too_many_wait(
 
     def write(batch: list[int]) -> None:
         begun.set()
-        go.wait(5)
+        go.wait(PATIENCE_S)
         written.append(batch)
 
     writer = Writer(write, every_s=0)
     writer.add(0)
-    assert begun.wait(5)
+    assert begun.wait(PATIENCE_S)
     for number in range(1, 6):
         writer.add(number)
     assert writer.dropped == 2 and writer.unwritten() == [0, 3, 4, 5]
     go.set()
-    assert writer.flush(5)
+    assert writer.flush(PATIENCE_S)
     writer.close()
     assert [number for batch in written for number in batch] == [0, 3, 4, 5]
     writer.add(6)
@@ -213,7 +214,7 @@ def test_entries_are_written_in_batches_and_a_failed_one_is_counted() -> None:
     writer = Writer(write, every_s=60)
     for number in range(writing.BATCH * 2 + 60):
         writer.add(number)
-    assert writer.flush(5)
+    assert writer.flush(PATIENCE_S)
     assert batches == [200, 200, 60] and writer.dropped == 60
     assert not writer.flush(0) or writer.unwritten() == []
     writer.close()
@@ -249,7 +250,7 @@ def test_no_private_value_reaches_the_table(journal: Journal, store: Store) -> N
     assert journal.flush()
     written = "".join(map(str, store.queries.rows())).lower()
     assert "ada@x.org" not in written and "lovelace" not in written and "'ada'" not in written
-    found = journal.get(made.query_id)
+    found = journal.get(made.query_id, PATIENCE_S)
     assert found is not None and found.masked
     assert found.request["text"] == "mail of <EMAIL_ADDRESS>"
     assert found.request["where"] == "owner = '<EMAIL_ADDRESS>' AND width > 5"
@@ -342,7 +343,7 @@ def test_a_replay_asks_with_the_same_vectors_rights_and_kinds_of_media(journal: 
     )
     journal.add(made)
     assert journal.flush()
-    found = journal.get(made.query_id)
+    found = journal.get(made.query_id, PATIENCE_S)
     assert found is not None
     again, encoded, who = replayed_query(found)
     assert who == caller and again.literal == query.literal and again.guess == query.guess

@@ -144,8 +144,10 @@ class Mirror:
         """As in `Engine`."""
         words = text.split()
         held = self.passages
-        if held is None or len(set(words) - held.words.keys()) > _NEW_WORDS:
+        if held is None:
             return await self.below.match(text, allowed, rows, items)
+        if len(set(words) - held.words.keys()) > _NEW_WORDS:
+            return held.rows.numbered(await self.below.match(text, allowed, rows, items))
         table = self.below.tables[BM25]
         known = {word: await _word(held, table, word) for word in set(words)}
         selection = await _selection(held, table, allowed)

@@ -100,6 +100,13 @@ class Rows:
         first = np.sort(np.unique(items, return_index=True)[1])
         return Found(self._hashes[items[first]], values[first], rows[first], self._names)
 
+    def numbered(self, found: Found) -> Found:
+        """Return what the table itself found, its rows by number instead of by id."""
+        rows = self.numbers.at(found.rows.astype(np.uint64))
+        numbered = Found(found.hashes, found.scores, rows, self._names)
+        numbered.widened = found.widened
+        return numbered
+
     def told(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is known of rows by number, in their order."""
         return self._place.take(pa.array(rows, pa.int64())).to_pylist()

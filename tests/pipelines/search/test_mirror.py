@@ -235,9 +235,26 @@ def test_passages_score_as_in_the_tables(store: Store) -> None:
                         assert passage["item_id"] == each and passage["text"]
         assert mirror.passages is not None
         assert {"dog", "nothing"} <= mirror.passages.words.keys()
-        many = " ".join(f"new{n}" for n in range(50)) + " dog"
-        assert await mirror.match(many, Allowed(), 10)
-        assert "new0" not in mirror.passages.words
+
+    run(work)
+
+
+def test_a_text_of_many_new_words_is_told_as_the_table_tells_it(store: Store) -> None:
+    # After some writes and removals, no row's id is its number.
+    for part in range(3):
+        store.passages.upsert([passage(f"late-{part}", "p0", f"a dog called word{part}")])
+    store.passages.remove(["film#p0", "film#p1"])
+
+    async def work() -> None:
+        tables = opened(store)
+        await tables.open()
+        mirror = await Mirror.built(tables, MUCH)
+        assert mirror.passages is not None
+        many = " ".join(f"word{n}" for n in range(50)) + " dog"
+        ours = await mirror.match(many, Allowed(), 1_000)
+        theirs = await tables.match(many, Allowed(), 1_000)
+        assert "late-0" in ours and "word0" not in mirror.passages.words
+        assert await told(mirror, "bm25", ours) == await told(tables, "bm25", theirs)
 
     run(work)
 

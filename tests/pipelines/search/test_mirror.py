@@ -251,10 +251,12 @@ def test_a_text_of_many_new_words_is_told_as_the_table_tells_it(store: Store) ->
         mirror = await Mirror.built(tables, MUCH)
         assert mirror.passages is not None
         many = " ".join(f"word{n}" for n in range(50)) + " dog"
-        ours = await mirror.match(many, Allowed(), 1_000)
-        theirs = await tables.match(many, Allowed(), 1_000)
-        assert "late-0" in ours and "word0" not in mirror.passages.words
-        assert await told(mirror, "bm25", ours) == await told(tables, "bm25", theirs)
+        found = await mirror.match(many, Allowed(), 1_000)
+        assert "word0" not in mirror.passages.words
+        shown = await told(mirror, "bm25", found)
+        for part in range(3):
+            assert shown[f"late-{part}"]["text"] == f"a dog called word{part}"
+        assert all(shown[each]["item_id"] == each for each in shown)
 
     run(work)
 

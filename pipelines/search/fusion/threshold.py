@@ -47,17 +47,18 @@ def looks_like_language(text: str) -> bool:
     """Tell whether letters follow each other as in words that a text encoder knows.
 
     A trigram model of letters over its vocabulary: English, names, and much of other languages in
-    Latin letters. Where no word is in that vocabulary, each of them must be like language. Other
-    scripts are taken for language; digits and signs alone are not.
+    Latin letters. Where all words are in that vocabulary, they are language; where none is, each of
+    them must be like it. Other scripts are taken for language; digits and signs alone are not.
     """
-    words = [_plain(word) for word in _WORD.findall(text.lower())]
-    latin = [word for word in words if _LATIN.fullmatch(word)]
+    plain = _plain(text.lower())
+    latin = [word for word in _WORD.findall(plain) if _LATIN.fullmatch(word)]
     if not latin:
-        return bool(words)
+        return any(letter.isalpha() and not letter.isascii() for letter in plain)
     model = _letters()
-    is_known = any(word in model.words for word in latin)
-    return model.likelihood(latin) >= _UNLIKELY and (
-        is_known or all(model.likelihood([word]) >= _UNLIKELY for word in latin)
+    known = [word in model.words for word in latin]
+    return all(known) or (
+        model.likelihood(latin) >= _UNLIKELY
+        and (any(known) or all(model.likelihood([word]) >= _UNLIKELY for word in latin))
     )
 
 

@@ -5,6 +5,7 @@ import string
 
 import pytest
 
+from pipelines.search.fusion import threshold
 from pipelines.search.fusion.threshold import FAR, UNREADABLE, looks_like_language, no_match
 
 QUESTIONS = [
@@ -20,6 +21,10 @@ QUESTIONS = [
     "röd tröja med knappar",
     "красный зонт",
     "赤い傘",
+    "猫",
+    "NYC",
+    "Oslo",
+    "bbc xml",
 ]
 
 
@@ -27,6 +32,11 @@ QUESTIONS = [
 def test_real_questions_are_answered(text: str) -> None:
     assert looks_like_language(text)
     assert no_match(text, False, 0.1) is None
+
+
+def test_every_word_that_the_encoder_knows_is_language() -> None:
+    words = threshold._letters().words
+    assert len(words) > 20_000 and all(map(looks_like_language, words))
 
 
 def test_random_letters_and_digits_are_not() -> None:

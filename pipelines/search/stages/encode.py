@@ -38,6 +38,9 @@ class Encode:
         asked.encoded = encoded
         if not encoded.probes and not asked.asks_words:
             reasons = [f"{each.name}: {each.reason}" for each in encoded.degraded]
+            if not reasons:
+                has = ", ".join(searcher.manifest.channels) or "no channel"
+                reasons = [f"it has {has}, and none can be asked with this: ask with other media"]
             raise BadInput("; ".join(["nothing is left to ask this release with", *reasons]))
 
 

@@ -206,3 +206,14 @@ def test_a_long_film_leaves_room_for_other_items(tmp_path: Path) -> None:
     publish(store, toy.CHOICES, settings)
     found = [result["item_id"] for result in ask(settings, Query("3", k=5))["results"]]
     assert found[:2] == ["film", "image-3"] and len(found) == 5
+
+
+def test_words_asked_of_sounds_alone_are_told_what_to_ask_with(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, refuse_nonsense=False)
+    store = Store(settings.root)
+    made = [toy.row(toy.item_id(1), "audio", 1)]
+    toy.catalog(store, [1])
+    store.channel("audio", toy.MODEL).upsert(made)
+    publish(store, {"audio": ModelChoice("toy", toy.MODEL)}, settings)
+    with pytest.raises(BadInput, match="it has audio, and none .* ask with other media"):
+        asyncio.run(SearchService(store, settings).search(Query("a bell")))

@@ -26,6 +26,7 @@ class Result(BaseModel):
     channels: dict[str, float] = Field(description="What each channel adds to the score.")
     top_channel: str | None = Field(None, description="The channel that adds most.")
     matched: list[str] = Field([], description="Words of the query that its passage holds.")
+    matched_in: Segment | None = Field(None, description="The part that this passage is of.")
     segment: Segment | None
     thumbnail: str | None = Field(None, description="Where a small picture of it is.")
     play: str | None = Field(None, description="Where its moment can be heard or seen.")

@@ -34,9 +34,17 @@ def as_document(asked: "Retrieval", query_id: str) -> dict[str, Any]:
 
 
 def result(
-    entry: Scored, place: Mapping[str, Any], top_channel: str, matched: Sequence[str]
+    entry: Scored,
+    place: Mapping[str, Any],
+    top_channel: str,
+    matched: Sequence[str] = (),
+    passage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write one result; `place` is the row of `top_channel`, which contributed most."""
+    """Write one result.
+
+    `place` is the row of `top_channel`, which contributed most, and `passage` the one that holds
+    the `matched` words.
+    """
     return {
         "item_id": entry.item_id,
         "uri": place["uri"],
@@ -46,11 +54,14 @@ def result(
         "channels": dict(entry.channels),
         "top_channel": top_channel,
         "matched": list(matched),
-        "segment": None if place["segment"] in _WHOLE else _segment(place),
+        "matched_in": _segment(passage) if passage and matched else None,
+        "segment": _segment(place),
     }
 
 
-def _segment(place: Mapping[str, Any]) -> dict[str, Any]:
+def _segment(place: Mapping[str, Any]) -> dict[str, Any] | None:
+    if place["segment"] in _WHOLE:
+        return None
     shown = {name: place[name] for name in ("segment", "page", "start_s", "end_s")}
     return {**shown, "link": link(place["uri"], **shown)}
 

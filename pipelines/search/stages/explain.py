@@ -36,6 +36,7 @@ class Explain:
                 told[best[entry.item_id]][entry.item_id],
                 best[entry.item_id],
                 _matched(asked, passages.get(entry.item_id)),
+                passages.get(entry.item_id),
             )
             for entry in asked.shown
         ]

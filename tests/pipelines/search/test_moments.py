@@ -69,6 +69,30 @@ def test_the_part_that_contributed_most_is_the_moment(
     }
 
 
+def test_matched_words_are_told_with_the_part_that_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.use(monkeypatch)
+    settings = Settings(home=tmp_path, refuse_nonsense=False)
+    store = Store(settings.root)
+    store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])
+    times = {"start_s": 8.5, "end_s": 11.5}
+    shown = toy.row("film", "keyframe-0000004.000", 3, kind="video", start_s=4.0, end_s=6.0)
+    said = toy.row("film", "speech-0002", 3, kind="video", **times)
+    store.channel("visual", toy.MODEL).upsert([shown])
+    columns = {name: said[name] for name in said if name not in ("identity", "vector")}
+    store.passages.upsert([columns | {"text": "3 teapots"}])
+    publish(store, {"visual": ModelChoice("toy", toy.MODEL)}, settings)
+    (result,) = asyncio.run(SearchService(store, settings).search(Query("3")))["results"]
+    assert result["top_channel"] == "visual" and result["segment"]["start_s"] == 4.0
+    assert result["matched"] == ["3"] and result["matched_in"] == {
+        "segment": "speech-0002",
+        "page": None,
+        **times,
+        "link": "file:///film#t=8.5,11.5",
+    }
+
+
 @pytest.mark.parametrize(
     ("place", "fragment"),
     [

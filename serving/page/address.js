@@ -4,16 +4,19 @@
 export const OPTIONS = ["plan", "profile", "reranker", "diversity"];
 const FILTER = "f.";
 
-/** What a question is made of; `file` is a File or null, `filters` maps a field to its values. */
+/** What a question is made of; `file` is a File or null, `filters` maps a field to its values.
+ * With `past` it is the question of that id, with the answer of then; `item` is the explained one. */
 export function empty() {
-  return { text: "", like: null, file: null, filters: new Map(), options: {} };
+  const past = { past: null, item: null };
+  return { text: "", like: null, file: null, filters: new Map(), options: {}, ...past };
 }
 
-export const isEmpty = (query) => !(query.text || query.like || query.file);
+export const isEmpty = (query) => !(query.text || query.like || query.file || query.past);
 
-/** Read a question from `?q=…&like=…&f.kind=image&plan=…`. */
+/** Read a question from `?q=…&like=…&f.kind=image&plan=…`, or from `?past=…&item=…`. */
 export function read(search) {
   const given = new URLSearchParams(search);
+  if (given.get("past")) return past(given.get("past"), given.get("item"));
   const query = { ...empty(), text: given.get("q") ?? "", like: given.get("like") };
   for (const [name, value] of given) {
     if (name.startsWith(FILTER)) {
@@ -24,9 +27,17 @@ export function read(search) {
   return query;
 }
 
+/** The question of an id as it was answered, explained for one of its items or for none. */
+export const past = (id, item = null) => ({ ...empty(), past: id, item });
+
 /** Write a question as read() reads it; a file cannot be written. */
 export function write(query) {
   const given = new URLSearchParams();
+  if (query.past) {
+    given.set("past", query.past);
+    if (query.item) given.set("item", query.item);
+    return `?${given}`;
+  }
   if (query.text) given.set("q", query.text);
   if (query.like) given.set("like", query.like);
   for (const [field, values] of query.filters)

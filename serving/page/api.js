@@ -2,6 +2,7 @@
 
 const HERE = "/v1";
 const KEPT = "mediadex-token";
+const SENDABLE = /^[!-~]+$/; // Others cannot stand in a header.
 
 /** An answer that is none. `status` is 0 when the server could not be reached. */
 export class Refused extends Error {
@@ -20,12 +21,15 @@ export class Api {
   }
 
   get token() {
-    return sessionStorage.getItem(KEPT);
+    const kept = sessionStorage.getItem(KEPT);
+    return SENDABLE.test(kept ?? "") ? kept : null;
   }
 
-  /** Ask for `k` results from `offset` on: by a file, by an item that is like them, or by text. */
+  /** Ask for `k` results from `offset` on: by a file, by an item that is like them, or by text;
+   * or look up those of a question of the past. */
   search(query, where, k, offset, signal) {
-    const { text, file, like, options } = query;
+    const { text, file, like, options, past } = query;
+    if (past) return this.explain(past, signal);
     const asked = { ...options, where, k, offset: offset || null, facets: !offset };
     if (like) return this.get(`/similar/${encodeURIComponent(like)}?${pairs(asked)}`, signal);
     if (file) {

@@ -30,8 +30,10 @@ export class Box {
 
   /** Show a question. */
   show(query) {
-    this.input.value = query.text;
-    document.title = query.text ? `${query.text} · mediadex` : "mediadex";
+    // Words that were typed since, and not asked yet, stay.
+    if (query.text !== this.told) this.input.value = this.told = query.text;
+    const like = query.like && this.likeName(query.like);
+    document.title = [query.text || query.file?.name || like, "mediadex"].filter(Boolean).join(" · ");
     for (const name of OPTIONS) byId("how").elements[name].value = query.options[name] ?? "";
     this.options.classList.toggle("set", Object.keys(query.options).length > 0);
     const holder = byId("chip");
@@ -40,9 +42,22 @@ export class Box {
     else if (query.like) holder.append(this.likeChip(query.like));
   }
 
+  likeName(id) {
+    const like = this.seen.get(id);
+    return `Like ${like ? nameOf(like) : id}`;
+  }
+
   likeChip(id) {
     const like = this.seen.get(id);
     const picture = this.pictures.frame(like?.thumbnail ?? null, like?.kind);
-    return chip(picture, `Like ${like ? nameOf(like) : id}`, () => this.on.remove("like"));
+    return chip(picture, this.likeName(id), () => this.on.remove("like"));
+  }
+
+  /** Close the options; whether they were open. */
+  fold() {
+    if (!this.options.open) return false;
+    this.options.open = false;
+    this.options.querySelector("summary").focus();
+    return true;
   }
 }

@@ -1,6 +1,7 @@
 // The explanation of a result: why it was found, what the query took, what is known of the item,
 // and what can be done with it.
 
+import { past, write } from "./address.js";
 import { byId, definitions, el, iconButton } from "./dom.js";
 import { details } from "./details.js";
 import { sum, trace } from "./reasons.js";
@@ -12,15 +13,21 @@ export class Panel {
     this.api = api;
     this.pictures = pictures;
     this.on = on;
+    // What was judged, by query and item: an opened explanation shows it again.
+    this.judged = new Map();
     this.root = byId("panel");
     this.root.addEventListener("click", (event) => {
-      if (event.target === this.root) this.root.close();
+      if (event.target === this.root) this.close();
     });
     this.root.addEventListener("close", () => this.leave());
   }
 
   get open() {
     return this.root.open;
+  }
+
+  close() {
+    this.root.close();
   }
 
   /** Open on a result of an answer. What must be asked for is filled in as it comes. */
@@ -36,7 +43,8 @@ export class Panel {
     this.root.replaceChildren(
       this.head(result),
       el("div", { class: "body" }, this.hero(result), this.actions(result, answer), why, steps,
-        this.query(answer), about),
+        this.query(result, answer), about),
+      byId("dock"), // What is outside of an open dialog cannot be used.
     );
     if (!this.root.open) this.root.showModal();
     this.root.scrollTop = 0;
@@ -74,6 +82,7 @@ export class Panel {
 
   leave() {
     this.leaving?.abort();
+    document.body.append(byId("dock"));
     this.on.left(this.result);
   }
 
@@ -85,12 +94,12 @@ export class Panel {
       el(
         "div",
         { class: "names" },
-        el("h2", { id: "panel-title", tabindex: "-1" }, nameOf(result)),
+        el("h2", { id: "panel-title", tabindex: "-1", dir: "auto" }, nameOf(result)),
         el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
       ),
       iconButton("left", "Previous result", () => this.on.step(-1)),
       iconButton("right", "Next result", () => this.on.step(1)),
-      iconButton("close", "Close", () => this.root.close()),
+      iconButton("close", "Close", () => this.close()),
     );
   }
 
@@ -109,17 +118,19 @@ export class Panel {
 
   actions(result, answer) {
     const make = (name, onclick) => el("button", { type: "button", onclick }, name);
+    const key = `${answer.query_id} ${result.item_id}`;
     const judge = (kind, name) => {
       const button = make(name, async () => {
         try {
           await this.api.feedback(answer.query_id, result.item_id, kind);
+          this.judged.set(key, kind);
           for (const other of row.querySelectorAll("[aria-pressed]"))
             other.setAttribute("aria-pressed", String(other === button));
         } catch (error) {
           button.replaceWith(el("span", { class: "quiet" }, error.message));
         }
       });
-      button.setAttribute("aria-pressed", "false");
+      button.setAttribute("aria-pressed", String(this.judged.get(key) === kind));
       return button;
     };
     const row = el(
@@ -134,15 +145,16 @@ export class Panel {
     return row;
   }
 
-  /** Which question of which release this was, and a button that asks it again. */
-  query(answer) {
+  /** Which question of which release this was, its address, and a button that asks it again. */
+  query(result, answer) {
+    const id = answer.query_id;
     const told = el("span", { class: "quiet", role: "status" });
     const button = el("button", { type: "button" }, "Ask it again");
     button.addEventListener("click", async () => {
       button.disabled = true;
       told.textContent = "Asking the release that answered…";
       try {
-        told.textContent = replayed(await this.api.replay(answer.query_id));
+        told.textContent = replayed(await this.api.replay(id));
       } catch (error) {
         told.textContent = error.message;
       }
@@ -156,7 +168,7 @@ export class Panel {
         ["Release", answer.release],
         ["Plan", answer.plan],
         ["Weights", answer.profile],
-        ["Id", answer.query_id],
+        ["Id", el("a", { href: write(past(id, result.item_id)) }, id)],
       ]),
       el("p", { class: "buttons replay" }, button, told),
     );

@@ -2,7 +2,6 @@
 
 import { byId, el } from "./dom.js";
 import { kindName, label } from "./words.js";
-import { toggled } from "./address.js";
 
 const SHOWN = 7;
 const wide = matchMedia("(min-width: 1000px)");
@@ -11,9 +10,9 @@ const wide = matchMedia("(min-width: 1000px)");
 export const valueName = (field, value) => (field === "kind" ? kindName(value) : value);
 
 export class Facets {
-  /** `change(filters)` is called with the filters as they are after a click. */
-  constructor(change) {
-    this.change = change;
+  /** `toggle(field, value)` is called when a value is chosen, or not any more. */
+  constructor(toggle) {
+    this.toggle = toggle;
     this.root = byId("facets");
     this.fields = byId("fields");
     this.known = new Map();
@@ -67,7 +66,7 @@ export class Facets {
       id: `${field}-${value}`,
       "data-field": field,
       value,
-      onchange: () => this.change(toggled(filters, field, value)),
+      onchange: () => this.toggle(field, value),
     });
     input.checked = chosen.includes(value);
     // Values beside a chosen one are not counted: the answer holds only the chosen one's items.
@@ -82,8 +81,8 @@ export class Facets {
   }
 }
 
-/** Chosen values as pills that take themselves away. */
-export function pills(filters, change) {
+/** Show the chosen values as pills that take themselves away. */
+export function pills(filters, toggle, clear) {
   const made = [...filters].flatMap(([field, values]) =>
     values.map((value) =>
       el(
@@ -92,7 +91,7 @@ export function pills(filters, change) {
           type: "button",
           class: "pill",
           "aria-label": `Remove the filter ${label(field)}: ${valueName(field, value)}`,
-          onclick: () => change(toggled(filters, field, value)),
+          onclick: () => toggle(field, value),
         },
         `${label(field)}: ${valueName(field, value)}`,
         el("span", { "aria-hidden": "true" }, " ×"),
@@ -100,8 +99,6 @@ export function pills(filters, change) {
     ),
   );
   if (made.length > 1)
-    made.push(
-      el("button", { type: "button", class: "link", onclick: () => change(new Map()) }, "Clear all"),
-    );
-  return made.length ? el("div", { class: "pills" }, made) : null;
+    made.push(el("button", { type: "button", class: "link", onclick: clear }, "Clear all"));
+  byId("pills").replaceChildren(...made);
 }

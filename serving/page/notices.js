@@ -2,11 +2,14 @@
 
 import { byId, el, icon } from "./dom.js";
 import { channelName } from "./channels.js";
+import { plural } from "./words.js";
 
 /** The sentences that go with an answer: what it was asked with, what is missing, what was widened. */
 export function remarks(answer) {
-  const { asked = {}, degraded = [], widened, cached } = answer;
+  const { asked = {}, degraded = [], widened, cached, at, hidden } = answer;
   const said = [];
+  if (at) said.push(`This is how it was answered on ${new Date(at).toLocaleString("en-GB")}.`);
+  if (hidden) said.push(`${plural(hidden, "item")} of then must not be shown now.`);
   if (asked.words === "transcript" && asked.text) said.push(`Heard “${asked.text}”.`);
   if (asked.words === "caption" && asked.text) said.push(`It looks like “${asked.text}”.`);
   if (asked.reworded) said.push(`Asked as “${asked.reworded}”, since the words as given found little.`);
@@ -20,15 +23,27 @@ export function remarks(answer) {
   return said;
 }
 
-/** Put sentences above the results. */
-export function note(sentences) {
-  const lines = sentences.map((text) => el("p", { class: "notice" }, icon("info"), el("span", {}, text)));
-  byId("notices").replaceChildren(...lines);
+/** Put a sentence above the results, once. It stays until the next question. */
+export function note(text) {
+  const notices = byId("notices");
+  if ([...notices.children].some((each) => each.textContent === text)) return;
+  notices.append(el("p", { class: "notice" }, icon("info"), el("span", {}, text)));
+}
+
+/** Take away what was noted of the last question. */
+export function unnote() {
+  byId("notices").replaceChildren();
 }
 
 /** Tell those who listen instead of looking. */
 export function say(text) {
   byId("said").textContent = text;
+}
+
+/** Put a sentence above the results and say it. */
+export function tell(text) {
+  note(text);
+  say(text);
 }
 
 /** Show a state that fills the place of results: a title, a sentence and what can be done. */
@@ -57,7 +72,7 @@ export function refusalInWords(error) {
     case 403:
       return ["Not allowed", detail || "Your token does not allow this."];
     case 404:
-      return ["There is no such item", "It may have been removed."];
+      return ["Not found", detail || "It may have been removed."];
     case 413:
       return ["This file is too large", detail || "Try a smaller one, or a shorter piece of it."];
     case 422:
@@ -68,7 +83,7 @@ export function refusalInWords(error) {
       if (error.retryS) return ["The server is busy", "Others are asking too. Wait a moment."];
       return ["Not ready yet", detail || "There is nothing to search yet."];
     case 504:
-      return ["This took too long", "Try a shorter question, or fewer filters."];
+      return ["This took too long", "Try a shorter question, a shorter piece of the file, or fewer filters."];
     default:
       return ["Something went wrong", detail || "The server could not answer."];
   }

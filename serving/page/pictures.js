@@ -3,7 +3,7 @@
 import { el, icon } from "./dom.js";
 import { kindIcon } from "./words.js";
 
-/** Make pictures; with a token they are fetched, since an <img> cannot send one. */
+/** Make pictures. They are fetched, since an <img> can neither send a token nor wait its turn. */
 export class Pictures {
   constructor(api) {
     this.api = api;
@@ -21,14 +21,11 @@ export class Pictures {
 
   /** An image that takes itself away when it cannot be shown. */
   image(path) {
-    const image = el("img", { alt: "", loading: "lazy", decoding: "async" });
+    const image = el("img", { alt: "", decoding: "async" });
     image.addEventListener("load", () => image.classList.add("here"));
     image.addEventListener("error", () => image.remove());
-    if (!this.api.token) image.src = path;
-    else {
-      this.waiting.set(image, path);
-      this.seen.observe(image);
-    }
+    this.waiting.set(image, path);
+    this.seen.observe(image);
     return image;
   }
 
@@ -43,12 +40,14 @@ export class Pictures {
   }
 
   async fill(image, path) {
+    if (!image.isConnected) return;
     try {
       const url = URL.createObjectURL(await (await this.api.fetch(path)).blob());
       image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
       image.src = url;
-    } catch {
-      image.remove();
+    } catch (error) {
+      if (error.retryS) setTimeout(() => this.fill(image, path), 1000 * error.retryS);
+      else image.remove();
     }
   }
 }

@@ -40,7 +40,8 @@ export class Player {
     this.slider = el("input", { type: "range", min: 0, step: 0.1, "aria-label": "Position" });
     this.slider.addEventListener("input", () => (this.audio.currentTime = this.slider.value));
     const close = iconButton("close", "Stop playing", () => this.stop());
-    this.dock.append(this.toggle, this.title, this.slider, this.time, close, this.audio);
+    this.dock.append(this.toggle, this.title, this.slider, this.time, close);
+    document.body.append(this.audio); // Not in the dock, which moves: what is moved falls silent.
   }
 
   /** Play an item from a second on, or show the keyframe of that second. */
@@ -51,19 +52,22 @@ export class Player {
       const piece = pieceAt((await this.api.item(itemId)).segments, second);
       if (this.wanted !== wanted) return;
       if (!piece) throw new Error("There is nothing to play of this item.");
-      if (piece.kind === "sound") await this.sound(piece, title, second);
+      if (piece.kind === "sound") await this.sound(piece, title, second, wanted);
       else this.show(piece, title);
     } catch (error) {
       if (error.name !== "AbortError") this.complain(error);
     }
   }
 
-  async sound(piece, title, second) {
+  async sound(piece, title, second, wanted) {
     const offset = Math.min(Math.max(second - piece.start_s, 0), piece.end_s - piece.start_s);
     let url = piece.derivative;
     // An <audio> cannot send a token.
-    if (this.api.token)
-      url = this.fetched = URL.createObjectURL(await (await this.api.fetch(url)).blob());
+    if (this.api.token) {
+      const bytes = await (await this.api.fetch(url)).blob();
+      if (this.wanted !== wanted) return;
+      url = this.fetched = URL.createObjectURL(bytes);
+    }
     this.start = piece.start_s;
     this.title.textContent = title;
     this.audio.src = `${url}#t=${offset.toFixed(3)}`;
@@ -105,7 +109,7 @@ export class Player {
   }
 
   get playing() {
-    return !this.dock.hidden;
+    return Boolean(this.wanted);
   }
 
   stop() {

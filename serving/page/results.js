@@ -14,11 +14,13 @@ export class Results {
     this.grid = byId("grid");
     this.summary = byId("summary");
     this.shown = [];
+    this.answers = new WeakMap();
   }
 
   /** Show that an answer is awaited: empty cards at first, then the old ones paler. */
   wait() {
     this.grid.setAttribute("aria-busy", "true");
+    this.summary.replaceChildren(el("p", {}, "Searching…"));
     if (this.shown.length) return;
     const cards = Array.from({ length: SKELETONS }, () =>
       el("li", { class: "card skeleton", "aria-hidden": "true" }, el("div", { class: "frame" })),
@@ -38,13 +40,14 @@ export class Results {
     this.release = answer.release;
     this.took = answer.cached ? "from the cache" : milliseconds(lasted(answer.trace));
     this.longest = Math.max(0, ...answer.results.map(extent));
-    this.add(answer.results);
+    this.add(answer);
   }
 
-  /** Append results that are not shown yet, and return how many those are. */
-  add(results) {
+  /** Append those results of an answer that are not shown yet, and return how many they are. */
+  add(answer) {
     const here = new Set(this.shown.map((result) => result.item_id));
-    const fresh = results.filter((result) => !here.has(result.item_id));
+    const fresh = answer.results.filter((result) => !here.has(result.item_id));
+    for (const result of fresh) this.answers.set(result, answer);
     this.shown.push(...fresh);
     this.grid.append(...fresh.map((result) => this.card(result)));
     this.summarise();
@@ -76,7 +79,7 @@ export class Results {
         result.play ? this.playButton(result, title) : null,
         numbers(result),
       ),
-      el("button", { type: "button", class: "open", onclick: open }, title),
+      el("button", { type: "button", class: "open", dir: "auto", onclick: open }, title),
       el("p", { class: "facts" }, facts.filter(Boolean).join(" · ")),
       matched(result.matched),
       el(
@@ -111,6 +114,11 @@ export class Results {
   /** The buttons that open the cards, in order: what the keyboard moves through. */
   get openers() {
     return [...this.grid.querySelectorAll(".open")];
+  }
+
+  /** The answer that a result came with: the next page is another one, with an id of its own. */
+  answerOf(result) {
+    return this.answers.get(result);
   }
 
   /** The result that a node belongs to. */

@@ -18,14 +18,15 @@ export function kindOf(file) {
   return found ? found[0] : null;
 }
 
-/** Let files come in by every way; `take(file)` gets them, `refuse(reason)` says why not. */
-export function acceptFiles(take, refuse) {
+/** Let files come in by every way; `take(file)` gets one, `tell(sentence)` says what is left. */
+export function acceptFiles(take, tell) {
   const offer = (files) => {
-    const [file] = files;
-    if (!file) return;
-    if (!kindOf(file)) refuse("That is no image, sound or film, so it cannot be searched by.");
-    else if (!file.size) refuse("That file is empty.");
-    else take(file);
+    if (!files.length) return;
+    const file = [...files].find(kindOf);
+    if (!file) return tell("That is no image, sound or film, so it cannot be searched by.");
+    if (!file.size) return tell("That file is empty.");
+    take(file);
+    if (files.length > 1) tell(`Only ${file.name} is searched by.`);
   };
   const input = byId("file");
   byId("attach").addEventListener("click", () => input.click());
@@ -68,7 +69,7 @@ export function chip(picture, name, remove) {
     "span",
     { class: "chip" },
     picture,
-    el("span", { class: "name", title: name }, name),
+    el("span", { class: "name", dir: "auto", title: name }, name),
     iconButton("close", `Remove ${name}`, remove),
   );
 }

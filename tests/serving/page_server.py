@@ -21,6 +21,8 @@ from pipelines.store import Store
 from serving.app import create_app
 
 PICTURES = range(1, 11)
+NOTES = range(15)
+"""Items without anything to look at: with them there is a second page of results."""
 CHOICES = dict.fromkeys(("visual", "caption"), ModelChoice("toy", toy.MODEL))
 TALK, SAID_AT = "talks/2026 #1", 41.5
 """The talk says 11, at that second: 13.5 s into the second of its pieces."""
@@ -66,6 +68,10 @@ def _stock(store: Store) -> None:
         part = {"segment": "image", "kind": "image", "derivative": blob, "thumbnail": blob}
         _add(store, known | {"region": REGIONS[number % 2]}, [part])
         rows.append(_row(number, "image", known | {"region": REGIONS[number % 2]}))
+    for number in NOTES:
+        note = {"item_id": f"note-{number}", "kind": "text", "title": "A note", "region": "us"}
+        _add(store, note, [{"segment": "text", "kind": "text"}])
+        rows.append(_row(12, "text", note))
     sound = store.blobs.put(as_flac(toy.sound(11, 30.0)), ".flac")
     pieces: list[Row] = [
         {"segment": name, "kind": "sound", "start_s": start, "end_s": end, "derivative": sound}

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from page_server import REGIONS, SAID_AT, encoded, page_server, picture
+from page_server import NOTES, PICTURES, REGIONS, SAID_AT, encoded, page_server, picture
 from selenium.webdriver import Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
@@ -26,11 +26,13 @@ _OPTIONS = (
     "--mute-audio",
     "--hide-scrollbars",
 )
+FIRST, ALL = 24, len(PICTURES) + len(NOTES) + 1
 _DROP = """
-    const [data, name, type] = arguments;
-    const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
     const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File([bytes], name, { type }));
+    for (const [name, type, data] of arguments) {
+      const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+      dataTransfer.items.add(new File([bytes], name, { type }));
+    }
     for (const event of ["dragover", "drop"])
       document.body.dispatchEvent(
         new DragEvent(event, { bubbles: true, cancelable: true, dataTransfer }));
@@ -74,6 +76,10 @@ class Page:
     def until(self, condition: Callable[[], Any]) -> Any:
         """Wait for something to be true, and return it."""
         return WebDriverWait(self.browser, 15, 0.05).until(lambda _: condition())
+
+    def drop(self, *files: tuple[str, str, bytes]) -> None:
+        """Drop files on the page: their names, types and contents."""
+        self.run(_DROP, *[[*names, base64.b64encode(data).decode()] for *names, data in files])
 
     def press(self, *keys: str) -> None:
         """Press keys where the focus is."""
@@ -127,10 +133,15 @@ def page(browser: Chrome, url: str) -> Iterator[Page]:
     assert {each for each in asked if not each.startswith((url, "blob:", "data:"))} == set()
 
 
+def grey(number: int) -> tuple[str, str, bytes]:
+    """A file that shows a number."""
+    return f"grey-{number}.png", "image/png", encoded(picture(number), "PNG")
+
+
 def test_words_find_results_with_bars(page: Page) -> None:
     page.press("7", Keys.ENTER)
     cards = page.until(page.cards)
-    assert cards[0] == "Photo <b>7</b>" and len(cards) == 11
+    assert cards[0] == "Photo <b>7</b>" and len(cards) == FIRST
     assert page.asked == {"q": ["7"]}
     bar = page.one(".card .bar").get_attribute("aria-label")
     parts = [float(part.rsplit(" ", 1)[1]) for part in bar.split(": ")[1].split(", ")]
@@ -150,15 +161,22 @@ def test_words_find_results_with_bars(page: Page) -> None:
 
 
 def test_a_dropped_picture_is_searched_by(page: Page) -> None:
-    data = base64.b64encode(encoded(picture(4), "PNG")).decode()
-    page.run(_DROP, data, "grey.png", "image/png")
+    page.drop(("read.me", "text/plain", b"me"), grey(4))
     assert page.until(page.cards)[0] == "Photo <b>4</b>"
-    assert page.one(".chip .name").text == "grey.png"
+    assert page.one(".chip .name").text == "grey-4.png"
+    assert page.one(".notice").text == "Only grey-4.png is searched by."
     assert page.run("return document.querySelector('.chip img').naturalWidth") == 320
     page.one(".chip button").click()
     page.until(lambda: page.run("return document.body.dataset.view") == "start")
     page.browser.back()
     assert page.until(page.cards)[0] == "Photo <b>4</b>", "the file is still known"
+    page.browser.refresh()
+    assert "gone" in page.one(".notice").text
+    page.drop(grey(9))
+    assert page.until(page.cards)[0] == "Photo <b>9</b>"
+    page.browser.back()
+    assert "gone" in page.one(".notice").text
+    assert not page.all(".chip") and not page.cards(), "another file's results are not its own"
 
 
 def test_an_explanation_adds_up(page: Page) -> None:
@@ -185,6 +203,35 @@ def test_an_explanation_adds_up(page: Page) -> None:
     )
 
 
+def test_a_past_answer_has_an_address(page: Page) -> None:
+    page.go("/?q=7&f.kind=image")
+    told = "return document.querySelector('#panel .parts:not(.brief)')?.textContent"
+    page.all(".open")[1].click()
+    score, title = page.until(lambda: page.run(told)), page.one("#panel h2").text
+    page.one("[aria-label='The question'] a").click()
+    page.until(lambda: "past" in page.asked and page.run(told) == score)
+    page.browser.refresh()
+    page.until(lambda: page.run(told) == score)
+    assert page.one("#panel h2").text == title and len(page.cards()) == len(PICTURES)
+    assert page.one(".notice").text.startswith("This is how it was answered on")
+    page.press(Keys.ESCAPE, "/", Keys.ENTER)
+    page.until(lambda: page.asked == {"q": ["7"]} and len(page.cards()) == FIRST)
+
+
+def test_results_of_the_second_page_are_judged(page: Page) -> None:
+    page.go("/?q=7")
+    page.one(".more").click()
+    page.until(lambda: len(page.cards()) == ALL)
+    pressed = "#panel button[aria-pressed=true]"
+    page.all(".open")[-1].click()
+    page.one("#panel button[aria-pressed]").click()
+    assert page.one(pressed).text == "Good match"
+    page.press(Keys.ESCAPE)
+    page.until(lambda: not page.all("#panel[open]"))
+    page.all(".open")[-1].click()
+    assert page.one(pressed).text == "Good match", "a judgement stays"
+
+
 def test_a_moment_is_played_from_its_second(page: Page) -> None:
     page.go("/?q=11")
     page.one(".card:first-child .play").click()
@@ -194,8 +241,13 @@ def test_a_moment_is_played_from_its_second(page: Page) -> None:
     assert offset <= page.run(f"{audio} audio.currentTime") <= offset + 5
     assert page.run(f"{audio} audio.currentSrc").endswith("/sound-1#t=13.500")
     page.until(lambda: page.one("#dock .time").text.startswith("0:4"))
+    page.all(".open")[0].click()
+    page.one("#panel #dock [aria-label=Pause]").click()
+    page.until(lambda: page.run(f"{audio} audio.paused"))
     page.press(Keys.ESCAPE)
-    assert page.run(f"{audio} audio.paused") and not page.all("#dock:not([hidden])")
+    page.until(lambda: not page.all("#panel[open]") and page.all("body > #dock:not([hidden])"))
+    page.press(Keys.ESCAPE)
+    assert not page.all("#dock:not([hidden])")
 
 
 def test_a_facet_narrows_and_back_widens(page: Page) -> None:
@@ -207,11 +259,18 @@ def test_a_facet_narrows_and_back_widens(page: Page) -> None:
     assert page.asked == {"q": ["7"], "f.region": [strange]}
     assert page.one(".pill").text.startswith(f"Region: {strange}")
     page.browser.back()
-    page.until(lambda: len(page.cards()) == 11)
+    page.until(lambda: len(page.cards()) == FIRST)
     page.browser.forward()
     page.until(lambda: len(page.cards()) == 5)
     page.one(".pill").click()
-    page.until(lambda: len(page.cards()) == 11)
+    page.until(lambda: len(page.cards()) == FIRST)
+    both = "[data-field=region]:not([value=us])"
+    page.run("for (const each of document.querySelectorAll(arguments[0])) each.click()", both)
+    page.until(lambda: len(page.cards()) == len(PICTURES) + 1)
+    assert set(page.asked["f.region"]) == set(REGIONS), (
+        "the second waits for no answer to the first"
+    )
+    assert len(page.all(".pill")) == 2
 
 
 def test_keys_are_enough(page: Page) -> None:

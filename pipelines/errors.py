@@ -34,6 +34,10 @@ class NotReleased(MediadexError):
     """There is no release to answer from yet."""
 
 
+class Cleaned(MediadexError):
+    """A release of the past whose tables are gone."""
+
+
 class StorageAway(NotReleased):
     """Tables that were there cannot be read any more."""
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+from contextlib import suppress
 
 from fastapi import HTTPException, Request
 from fastapi.security import HTTPBearer
@@ -21,18 +22,30 @@ bearer = HTTPBearer(
 
 
 class Access:
-    """Knows callers by their tokens; once tokens were seen, nobody gets in without one."""
+    """Knows callers by their tokens; once tokens were seen, nobody gets in without one.
 
-    def __init__(self, settings: Settings):
-        self._path = settings.home / TOKENS
-        self._tokens = Tokens(self._path)
-        self._needed = False
+    `needs_token` is what is known of that beforehand. Where nothing is, a home that is away may
+    have tokens: until it was seen, nobody gets in either.
+    """
+
+    def __init__(self, settings: Settings, needs_token: bool | None = None):
+        self._home = settings.home
+        self._tokens = Tokens(self._home / TOKENS)
+        self._needed = needs_token
+        self._look()
 
     @property
     def needs_token(self) -> bool:
         """Whether a token is needed."""
-        self._needed = self._needed or self._path.exists()
-        return self._needed
+        self._look()
+        return self._needed is not False
+
+    def _look(self) -> None:
+        if not self._needed:
+            # One look tells whether the home is there and whether it has tokens; where it is away,
+            # what was known last holds on.
+            with suppress(OSError):
+                self._needed = self._home / TOKENS in self._home.iterdir()
 
     def caller(self, request: Request) -> Caller | None:
         """Return who asks, `None` for the operator; raises HTTPException (401) for a stranger."""
@@ -53,9 +66,14 @@ class Access:
         return caller
 
 
+def has_tokens(settings: Settings) -> bool:
+    """Tell whether a home is there and has tokens."""
+    return (settings.home / TOKENS).exists()
+
+
 def check_binding(settings: Settings, host: str, is_open: bool) -> None:
     """Refuse to serve a home without tokens to others; raises MediadexError with the way out."""
-    if is_open or is_loopback(host) or Access(settings).needs_token:
+    if is_open or is_loopback(host) or has_tokens(settings):
         return
     raise MediadexError(
         f"on {host} everybody could ask as the operator: this home has no tokens. Add one with "

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pipelines.catalog.uploads import Uploads
 from pipelines.errors import MediadexError
@@ -28,19 +27,21 @@ from serving import (
 )
 from serving.access import LOOPBACK, Access
 from serving.gate import Gate
+from serving.hosts import OnlyAs
 from serving.limits import Limits
 from serving.observed import Observed
 from serving.page import SafeHeaders, add_page
 from serving.refusals import refuse
 from serving.serviced import Serving
 from serving.slots import HoldingThreads
-from serving.transfer import BoundedBody
+from serving.transfer import BoundedBody, Heads
 
 VERSION = "/v1"
 _ABOUT = (
     "Search governed media by what they show, say and are about. All paths also answer without "
     f"`{VERSION}`, as the newest version."
 )
+_FORMS = [f"{at}{path}" for at in ("", VERSION) for path in ("/search/file", "/items")]
 _ROUTERS = (
     searching.router,
     answers.router,
@@ -60,13 +61,15 @@ def create_app(
     *,
     service: SearchService | None = None,
     only_local: bool = False,
+    needs_token: bool | None = None,
     index: Callable[[], None] | None = None,
 ) -> FastAPI:
     """Build the app over a home. It follows new releases by itself.
 
     `index` indexes what is uploaded; without it, the next scan does. With `only_local` it answers
     to names of this machine alone, so that no page of the web can lead a browser here under a name
-    of its own (DNS rebinding).
+    of its own (DNS rebinding). `needs_token` tells whether a token is needed where the home that
+    would tell it is away; unknown, it is.
     """
     limits = limits or Limits()
     store = Store(settings.root)
@@ -82,7 +85,9 @@ def create_app(
             await service.start()
         except MediadexError as error:
             logging.getLogger(LOGGER).warning("nothing can be answered yet: %s", error)
+        measuring = asyncio.create_task(measures.keep_taking(service.stats))
         yield
+        measuring.cancel()
         await service.close()
 
     app = FastAPI(
@@ -98,7 +103,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.serving = Serving(service)
-    app.state.gate = Gate(Access(settings), limits, service.pseudonym)
+    app.state.gate = Gate(Access(settings, needs_token), limits, service.pseudonym)
     app.state.uploading = uploading.uploading(Uploads(store, settings), index, limits.seconds)
     refuse(app)
     app.include_router(health.router)
@@ -107,9 +112,12 @@ def create_app(
         app.include_router(router, prefix=VERSION)
         app.include_router(router, include_in_schema=False)
     add_page(app)
-    app.add_middleware(BoundedBody, most=limits.body_bytes, most_in_memory=limits.json_bytes)
+    app.add_middleware(
+        BoundedBody, most=limits.body_bytes, most_in_memory=limits.json_bytes, forms=_FORMS
+    )
+    app.add_middleware(Heads)
     if only_local:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+        app.add_middleware(OnlyAs, hosts=LOOPBACK)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Observed, pseudonym=service.pseudonym)
     return app

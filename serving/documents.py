@@ -112,7 +112,7 @@ class Answer(BaseModel):
     engine: str | None = Field(None, description="What searched: the mirror, or the tables.")
     trace: list[Timing] = []
     facets: dict[str, dict[str, int]] | None = Field(
-        None, description="How often values occur in what was found, when asked for."
+        None, description="How often values occur in the first ranking, when asked for."
     )
     hops: list[dict[str, Any]] | None = Field(None, description="Where each hop led.")
     results: list[Result]
@@ -220,7 +220,10 @@ class Explanation(BaseModel):
     domains: list[str] | None = None
     no_match: str | None = None
     cached: str | None = None
-    repeats: str | None = Field(None, description="The query whose answer was given again.")
+    repeats: str | None = Field(
+        None, description="The query of the caller whose answer was given again."
+    )
+    hops: list[dict[str, Any]] | None = Field(None, description="Where each hop led.")
     masked: bool = Field(description="Whether private data was taken out of what was asked.")
     confidence: float | None = None
     weights: dict[str, float]

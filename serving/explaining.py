@@ -32,7 +32,11 @@ async def explain(query_id: Name, asker: Asker, served: Served) -> Explanation:
     return Explanation(**found | {"results": [linked(each) for each in found["results"]]})
 
 
-@router.post("/replay/{query_id}", summary="Ask the same again, of the same release")
+@router.post(
+    "/replay/{query_id}",
+    summary="Ask the same again, of the same release",
+    responses=refusals(410),
+)
 async def replay(query_id: Name, asker: Asker, served: Served) -> Replay:
     """Answer a query of the past anew. Queries of others are answered as missing ones."""
     return Replay(**_known(await served.service.replay(query_id, asker)))

@@ -3,7 +3,6 @@
 import asyncio
 
 from fastapi import APIRouter, Response
-from prometheus_client import REGISTRY, Gauge
 
 from pipelines.releases.log import require
 from serving import measures
@@ -14,12 +13,6 @@ from serving.serviced import Served
 
 router = APIRouter(tags=["health"])
 measured = APIRouter(tags=["health"], route_class=ForOperators, dependencies=[with_token])
-_away = Gauge(
-    "storage_away",
-    "Whether the storage cannot be read, and a copy or memory answers.",
-    multiprocess_mode="livemax",
-    registry=REGISTRY,
-)
 
 
 @router.get("/healthz", summary="Whether the process runs")
@@ -54,8 +47,6 @@ async def health(served: Served) -> Ready:
 )
 async def metrics(served: Served) -> Response:
     """Return the measures of all workers."""
-    stats = served.service.stats()
-    measures.take(stats)
-    _away.set(bool(stats.get("stands_in")))
+    measures.take(served.service.stats())
     text, media_type = measures.exposition()
     return Response(text, media_type=media_type)

@@ -4,8 +4,9 @@ Several workers share one folder of counts (`PROMETHEUS_MULTIPROC_DIR`, made bef
 Counts of other parts are gauges, so that they keep their exact names: a counter gets `_total`.
 """
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ _cache_hits = Gauge("cache_hits", "Found in a cache.", ["level"], multiprocess_m
 _cache_misses = Gauge("cache_misses", "Not found in it.", ["level"], multiprocess_mode="sum")
 _journal = Gauge("journal", "Queries by what became of them.", ["what"], multiprocess_mode="sum")
 _mirror = Gauge("mirror", "The mirror of the release.", ["what"], multiprocess_mode="livesum")
+_away = Gauge(
+    "storage_away",
+    "Whether the storage cannot be read, and a copy or memory answers.",
+    multiprocess_mode="livemax",
+)
+_TAKEN_S = 1.0
 
 
 @cache
@@ -58,6 +65,14 @@ def take(stats: Mapping[str, Any]) -> None:
         for what, value in (stats.get(name) or {}).items():
             if isinstance(value, int | float):
                 gauge.labels(what).set(value)
+    _away.set(bool(stats.get("stands_in")))
+
+
+async def keep_taking(stats: Callable[[], Mapping[str, Any]]) -> None:
+    """Take over every second what a service tells: which worker answers a scrape is chance."""
+    while True:
+        take(stats())
+        await asyncio.sleep(_TAKEN_S)
 
 
 def exposition() -> tuple[bytes, str]:

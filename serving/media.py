@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from pipelines.rights import Caller
 from pipelines.search import playing
+from pipelines.search.engines.protocol import Allowed
+from pipelines.search.views import View
+from pipelines.store import Store
 from serving.gate import Asker, Guarded, in_a_slot, with_token
 from serving.refusals import refusals
 from serving.requests import ItemId, Name
-from serving.serviced import Served
-from serving.transfer import byte_range
+from serving.serviced import Served, Serving
+from serving.transfer import file_answer
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _TIMED = {"audio", "video"}
@@ -24,6 +27,7 @@ _BYTES = {
     media_type: {"schema": {"type": "string", "format": "binary"}}
     for media_type in ("audio/flac", "image/jpeg")
 }
+KNOWN = {"description": "It is what `If-None-Match` names."}
 
 router = APIRouter(
     prefix="/media",
@@ -68,6 +72,7 @@ def linked(result: Mapping[str, Any]) -> dict[str, Any]:
     responses={
         200: {"content": _BYTES},
         206: {"description": "The bytes that were asked for.", "content": _BYTES},
+        304: KNOWN,
         307: {"description": "With `at`: where that moment can be played."},
         **refusals(404, 416),
     },
@@ -81,16 +86,11 @@ async def derivative(
     """
     if at is not None:
         return await moment(f"{item_id}/{segment}", asker, served, at)
-    known = (await served.service.view(asker)).known
-    found = await looked_up(playing.derivative, served.store, item_id, segment, known)
-    data = await looked_up(served.store.blobs.get, found.blob)
-    headers = {"Accept-Ranges": "bytes", "ETag": f'"{found.blob}"'}
-    wanted = byte_range(request.headers.get("range"), len(data))
-    if wanted is None:
-        return Response(data, 200, headers, found.media_type)
-    first, last = wanted
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return Response(data[first : last + 1], 206, headers, found.media_type)
+    found = await looked_up(
+        served, asker, lambda store, known: playing.derivative(store, item_id, segment, known)
+    )
+    data = await blob(served, found.blob)
+    return file_answer(request, data, found.media_type, found.blob)
 
 
 @router.get(
@@ -102,23 +102,39 @@ async def derivative(
 )
 async def moment(item_id: ItemId, asker: Asker, served: Served, at: At = None) -> Response:
     """Lead to the piece of sound, or else the keyframe, that holds a moment."""
-    known = (await served.service.view(asker)).known
-    found = await looked_up(playing.moment, served.store, item_id, at or 0.0, known)
+    found = await looked_up(
+        served, asker, lambda store, known: playing.moment(store, item_id, at or 0.0, known)
+    )
     url = media_path(item_id, found.segment)
     if found.offset_s is not None:
         url += f"#t={_seconds(found.offset_s)}"
     return RedirectResponse(url, 307)
 
 
-async def looked_up(work: Callable[P, T | None], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Look something up; what is not there is a 404."""
-    try:
-        found = await asyncio.to_thread(work, *args, **kwargs)
-    except FileNotFoundError:
-        found = None
+async def looked_up(
+    served: Serving, asker: Caller | None, look: Callable[[Store, Allowed], T | None]
+) -> T:
+    """Look something up among what a caller may see; what is not there is a 404."""
+
+    async def ask(view: View) -> T | None:
+        return await asyncio.to_thread(look, view.searcher.store, view.known)
+
+    found: T | None = await served.service.reading(ask, asker)
     if found is None:
-        raise HTTPException(404, "there is no such media")
+        raise _missing()
     return found
+
+
+async def blob(served: Serving, name: str) -> bytes:
+    """Return the bytes of a blob; one that is not there is a 404."""
+    try:
+        return await asyncio.to_thread(served.store.blobs.get, name)
+    except FileNotFoundError:
+        raise _missing() from None
+
+
+def _missing() -> HTTPException:
+    return HTTPException(404, "there is no such media")
 
 
 def _seconds(value: float) -> str:

@@ -13,10 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import measures, spans
 from serving.logs import REQUESTS, request_id, told_of
-from serving.refusals import refusal
+from serving.refusals import METHODS, refusal
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TOP = 3
 _QUIET = {"/healthz", "/readyz", "/health", "/metrics"}
 
@@ -35,7 +34,7 @@ class Observed:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         told: dict[str, Any] = {}
         scope.setdefault("state", {})["told"] = told
         status, started = 0, time.perf_counter()

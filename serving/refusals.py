@@ -7,9 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pipelines.errors import (
     BadInput,
+    Cleaned,
     IdentityMismatch,
     InvalidFilter,
     MediadexError,
@@ -20,10 +22,16 @@ from pipelines.errors import (
 _STATUS: dict[type[Exception], int] = {
     BadInput: 422,
     InvalidFilter: 422,
+    Cleaned: 410,
     NotReleased: 503,
     IdentityMismatch: 503,
     ModelUnavailable: 503,
 }
+
+
+_RETRY_S = 1
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Those that anything is answered to."""
 
 
 class Refusal(BaseModel):
@@ -38,6 +46,7 @@ _MEANING: dict[int, dict[str, Any]] = {
     401: {"description": "A token is needed, and none that is known was sent."},
     403: {"description": "The token lacks the scope."},
     404: {"description": "There is no such thing, or none that the caller may see."},
+    410: {"description": "The release that answered is gone, so that nobody can ask it again."},
     413: {"description": "The request is too large."},
     416: {"description": "The file has no such bytes."},
     422: {"description": "The request is not understood; the detail says what would be."},
@@ -63,8 +72,11 @@ def refuse(app: FastAPI) -> None:
         return refusal(next(found, 500), str(error))
 
     @app.exception_handler(HTTPException)
-    async def of_http(_: Request, error: HTTPException) -> JSONResponse:
-        return refusal(error.status_code, str(error.detail), dict(error.headers or {}))
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return refusal(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -73,11 +85,29 @@ def refuse(app: FastAPI) -> None:
 
 
 def refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Return a refusal; half a surrogate pair, which no answer can hold, becomes `?`."""
+    """Return a refusal, with when to ask again where that may help.
+
+    Half a surrogate pair, which no answer can hold, becomes `?`.
+    """
+    if status == 503:
+        headers = {"Retry-After": str(_RETRY_S), **(headers or {})}
     readable = detail.encode(errors="replace").decode()
     return JSONResponse({"detail": readable}, status, headers)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Name the field that is wrong: the first name within where it was sent."""
-    return str(loc[1]) if len(loc) > 1 else str(loc[0])
+    """Name the field that is wrong, or else where it was sent."""
+    return next((part for part in loc[1:2] if isinstance(part, str)), str(loc[0]))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that a path has in any of its routes; the first one knows its own only."""
+    routes = request.app.routes
+    known = {
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    }
+    return [each for each in METHODS if each in known or (each == "HEAD" and "GET" in known)]

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Path, UploadFile
@@ -52,9 +53,6 @@ class Options(BaseModel):
     reranker: Reranker | None = Field(None, description="As the server is set when not given.")
     channels: list[Name] = Field([], max_length=20, description="Those to ask; all when empty.")
     facets: bool = Field(False, description="Whether to count attributes of what was found.")
-    prefetch: bool = Field(
-        False, description="Whether to have the next page of the answer to a text ready."
-    )
 
     def query(self, text: str | None = None) -> Query:
         """Return the query, without media."""
@@ -68,11 +66,22 @@ class Options(BaseModel):
             diversity=self.diversity,
             reranker=self.reranker,
             channels=tuple(self.channels),
-            prefetch=self.prefetch,
         )
 
 
-class TextSearch(Options):
+class PagedOptions(Options):
+    """How to answer what is asked for page by page."""
+
+    prefetch: bool = Field(
+        False, description="Whether to have the next page of the answer to a text ready."
+    )
+
+    def query(self, text: str | None = None) -> Query:
+        """Return the query, without media."""
+        return replace(super().query(text), prefetch=self.prefetch)
+
+
+class TextSearch(PagedOptions):
     """A query by text."""
 
     text: Text = Field(examples=["storm umbrella"])
@@ -89,10 +98,10 @@ class WithMedia(BaseModel):
         """Decode the media. Raises BadInput for what is no base64."""
         kinds: tuple[Kind, ...] = ("image", "audio", "video")
         given = ((kind, getattr(self, kind)) for kind in kinds)
-        return [in_memory(_decoded(kind, data), kind) for kind, data in given if data]
+        return [in_memory(_decoded(kind, data), kind) for kind, data in given if data is not None]
 
 
-class MediaSearch(WithMedia, Options):
+class MediaSearch(WithMedia, PagedOptions):
     """A query: text, media in base64, or any of them together."""
 
     text: Text | None = Field(None, examples=["storm umbrella"])
@@ -127,7 +136,7 @@ class PictureSet(BaseModel):
         return [in_memory(_decoded("image", data), "image") for data in self.images]
 
 
-class FileSearch(Options):
+class FileSearch(PagedOptions):
     """A query by a file, whose bytes tell what it is, and a text if there is one."""
 
     file: UploadFile = Field(description="A text, image, sound or film.")

@@ -12,7 +12,7 @@ from serving.gate import Asker, Guarded, in_a_slot, with_token
 from serving.media import linked
 from serving.observed import tell
 from serving.refusals import refusals
-from serving.requests import FileSearch, HopSearch, ItemId, MediaSearch, Options, TextSearch
+from serving.requests import FileSearch, HopSearch, ItemId, MediaSearch, PagedOptions, TextSearch
 from serving.serviced import Served
 
 router = APIRouter(
@@ -58,7 +58,7 @@ async def hops(request: Request, form: HopSearch, asker: Asker, served: Served) 
     Where nothing is as like as a hop asks for, it is a 404.
     """
     led = [Hop(hop.kind, hop.threshold) for hop in form.hops]
-    asked = served.service.hops(form.query(form.text), led, asker)
+    asked = served.service.hops(form.query(form.text), led, asker, facets=form.facets)
     return await _answer(request, asked, "nothing is as like as these hops ask for")
 
 
@@ -66,7 +66,7 @@ async def hops(request: Request, form: HopSearch, asker: Asker, served: Served) 
 async def similar(
     request: Request,
     item_id: ItemId,
-    options: Annotated[Options, Query()],
+    options: Annotated[PagedOptions, Query()],
     asker: Asker,
     served: Served,
 ) -> Answer:

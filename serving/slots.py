@@ -12,8 +12,6 @@ from fastapi import HTTPException
 P = ParamSpec("P")
 T = TypeVar("T")
 
-RETRY_S = 1
-
 
 class _Slot:
     """One slot; it is free again when its request and all threads that it started are done."""
@@ -82,7 +80,11 @@ class Slots:
     async def taken(self) -> AsyncIterator[None]:
         """Work in a slot; raises HTTPException (503) when none gets free in time."""
         try:
-            await asyncio.wait_for(self._free.acquire(), self._wait_s)
+            # Without a time to wait, `wait_for` does not even look.
+            if self._free.locked():
+                await asyncio.wait_for(self._free.acquire(), self._wait_s)
+            else:
+                await self._free.acquire()
         except TimeoutError:
             raise overloaded() from None
         slot = _Slot(self._free.release)
@@ -96,4 +98,4 @@ class Slots:
 
 def overloaded(why: str = "this server has as much to do as it can") -> HTTPException:
     """Return the refusal of a request that there is no room for now."""
-    return HTTPException(503, f"{why}; ask again later", {"Retry-After": str(RETRY_S)})
+    return HTTPException(503, f"{why}; ask again later")

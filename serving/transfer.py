@@ -1,8 +1,9 @@
-"""Bytes on their way: bodies with a bound, and the parts of files that are asked for."""
+"""Bytes on their way: bodies with a bound, answers without one, and parts of files."""
 
 import re
+from collections.abc import Collection
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
@@ -12,19 +13,22 @@ _MOST_DIGITS = 18
 class BoundedBody:
     """Refuse a request as soon as its body is larger than a bound (status 413).
 
-    Forms are kept in files and may have `most` bytes, other bodies `most_in_memory`.
+    Forms are kept in files and may have `most` bytes where a path of `forms` reads them, other
+    bodies `most_in_memory`.
     """
 
-    def __init__(self, app: ASGIApp, most: int, most_in_memory: int):
+    def __init__(self, app: ASGIApp, most: int, most_in_memory: int, forms: Collection[str]):
         self._app = app
+        self._forms = forms
         self._most = most
         self._most_in_memory = min(most, most_in_memory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting the bytes of its body."""
         headers = dict(scope.get("headers") or ())
-        is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        most = self._most if is_form else self._most_in_memory
+        is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        kept = is_form and scope.get("path") in self._forms
+        most = self._most if kept else self._most_in_memory
         passed = 0
 
         async def counted() -> Message:
@@ -36,6 +40,48 @@ class BoundedBody:
             return message
 
         await self._app(scope, counted, send)
+
+
+class Heads:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await self._app(scope, receive, send)
+
+        async def bare(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, bare)
+        finally:
+            # Who stands around this one looks for the route there.
+            scope.update({**asked, "method": "HEAD"})
+
+
+def file_answer(request: Request, data: bytes, media_type: str, tag: str) -> Response:
+    """Answer with a file, the bytes of it that are asked for, or that it is known (304).
+
+    `tag` stands for exactly these bytes. Raises HTTPException (416).
+    """
+    tag = f'"{tag}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": tag}
+    known = re.findall(r'(?:W/)?("[^"]*"|\*)', request.headers.get("if-none-match", ""))
+    if not {tag, "*"}.isdisjoint(known):
+        return Response(None, 304, headers)
+    # A part of what it was before would not fit to what was sent of that.
+    is_same = request.headers.get("if-range", tag) == tag
+    wanted = byte_range(request.headers.get("range"), len(data)) if is_same else None
+    if wanted is None:
+        return Response(data, 200, headers, media_type)
+    first, last = wanted
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    return Response(data[first : last + 1], 206, headers, media_type)
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipelines.catalog.uploads import IdInUse, Upload, Uploads
@@ -148,7 +148,7 @@ router = APIRouter(
 async def add(
     request: Request,
     response: Response,
-    file: Annotated[UploadFile, Form(description="An image, document, text, sound or film.")],
+    file: Annotated[UploadFile, File(description="An image, document, text, sound or film.")],
     asker: Asker,
     served: Served,
     given: Given,

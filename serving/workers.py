@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from pipelines.settings import Settings, load_settings
-from serving.access import Access, check_binding, is_loopback
+from serving.access import check_binding, has_tokens, is_loopback
 from serving.indexing import Child
 from serving.limits import Limits
 from serving.logs import CONFIG
@@ -18,6 +18,7 @@ from serving.rate import Rate
 APP = "serving.workers:app_from_environment"
 _LOCAL = "MEDIADEX_SERVE_LOCAL"
 _INDEX = "MEDIADEX_SERVE_INDEX"
+_NEEDS_TOKEN = "MEDIADEX_SERVE_NEEDS_TOKEN"
 _HEALTHY_S = 60
 
 
@@ -39,10 +40,13 @@ def serve(
 
     check_binding(settings, host, is_open)
     Rate(limits.rate, limits.rate_storage)  # refused here rather than by each process
+    with_tokens = has_tokens(settings)
     os.environ |= {
         "MEDIADEX_HOME": str(settings.home),
         _INDEX: json.dumps(index),
-        _LOCAL: "1" if is_loopback(host) and not (is_open or Access(settings).needs_token) else "",
+        _LOCAL: "1" if is_loopback(host) and not (is_open or with_tokens) else "",
+        # A process may begin, or begin again, while the home is away.
+        _NEEDS_TOKEN: json.dumps(True if with_tokens else False if is_open else None),
         **{f"MEDIADEX_SERVE_{name.upper()}": str(value) for name, value in limits},
     }
     with tempfile.TemporaryDirectory(prefix="mediadex-measures-") as folder:
@@ -73,5 +77,6 @@ def app_from_environment() -> FastAPI:
     return create_app(
         load_settings(),
         only_local=bool(os.environ.get(_LOCAL)),
+        needs_token=json.loads(os.environ.get(_NEEDS_TOKEN) or "null"),
         index=Child(command) if command else None,
     )

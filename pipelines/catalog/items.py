@@ -177,7 +177,6 @@ class Catalog:
         item |= {
             "origins": sorted([*others, dict(origin)], key=lambda entry: entry["uri"]),
             "deleted": False,
-            "updated_at": outcomes.now(),
         }
         own = origin["source"] == self._source
         self._places[uri] = Place(item_id, origin["fingerprint"], origin["metadata_hash"], own)
@@ -267,7 +266,6 @@ class Catalog:
         if _beside(item, uri):
             item |= dict.fromkeys(_SUBTITLES)
         item["deleted"] = not item["origins"]
-        item["updated_at"] = outcomes.now()
 
     def vanished(self, present: set[str], unreadable: Iterable[str]) -> list[str]:
         """Return the uris of this source that are not present, save below unreadable places."""
@@ -286,6 +284,8 @@ class Catalog:
         items = [self._items[item_id] for item_id in sorted(self._dirty)]
         for item in items:
             self._describe(item)
+            # Not sooner: a release of meanwhile would take this change for an older one.
+            item["updated_at"] = outcomes.now()
             item["attributes_hash"] = None if item["deleted"] else attributes_of(item).key
         described = [item for item in items if item["deleted"] or item["item_id"] in self._findings]
         findings = [

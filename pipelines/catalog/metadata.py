@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ SEGMENT = "meta"
 """The part of an item that its metadata is."""
 
 _VOCABULARY = ("domain", "region", "usage_rights", "consent", "business_unit", "product_family")
+_RIGHTS = ("region", "access", "consent", "consent_expires")
 _AS_IS = {"item_id", "access", *DATE_KEYS}
 # Names and ids are full of digits; only what cannot be mistaken is looked for there.
 _UNMISTAKABLE = ("EMAIL_ADDRESS", "US_SSN")
@@ -46,8 +48,9 @@ def redact_metadata(
 
     Keys of a fixed vocabulary such as `region` are searched for patterns only, not for names.
     Raises BadInput for an `item_id` or a group in `access` that holds personal data, since a masked
-    one would be another, for an `access` that is no list of names, since everyone would get in, and
-    for a `consent_expires` that is no date, since consent without an end would be wrong.
+    one would be another, for an `access` that is no list of names and for a key that is a right but
+    for its capitals, spaces or signs, since everyone would get in, and for a `consent_expires` that
+    is no date, since consent without an end would be wrong.
     """
     findings: list[dict[str, Any]] = []
 
@@ -72,6 +75,9 @@ def redact_metadata(
             return {redact_name(key, detector): clean(entry, field) for key, entry in value.items()}
         return value
 
+    for key in metadata:
+        if key not in _RIGHTS and (meant := _RIGHTS_BY_LETTERS.get(_letters(key))):
+            raise BadInput(f"its metadata misspell a right; write the key {meant} just like that")
     item_id = str(metadata.get("item_id", ""))
     if redact_name(item_id, detector) != item_id:
         raise BadInput("its item_id holds personal data; choose another id")
@@ -118,6 +124,14 @@ def groups(value: Any) -> list[str]:
 
 def _words(texts: Iterable[str]) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
+
+
+def _letters(key: str) -> str:
+    """Return what is left of a key without capitals, spaces and signs."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", key).casefold()))
+
+
+_RIGHTS_BY_LETTERS = {_letters(key): key for key in _RIGHTS}
 
 
 def _date(value: str) -> str | None:

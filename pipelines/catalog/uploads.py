@@ -85,9 +85,11 @@ class Uploads:
     ) -> Upload:
         """Keep a seekable file with what is said of it; once more the same changes nothing.
 
-        Raises BadInput for bytes that are not indexed and for metadata that the caller may not
-        give, and IdInUse.
+        Raises BadInput for bytes that are not indexed, for metadata that the caller may not give
+        and for an id that no address can hold, and IdInUse.
         """
+        if not {".", ".."}.isdisjoint(str(said.get("item_id") or "").split("/")):
+            raise BadInput("its item_id has a part `.` or `..`, which addresses leave out")
         said = governed_by(caller, said)
         owner = caller.user if caller else None
         file.seek(0)

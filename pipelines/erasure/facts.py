@@ -15,7 +15,12 @@ from pipelines.tables.facts import FactTable, equals_any, quoted
 _KEEP_LOG = "delta.logRetentionDuration"
 _DEFAULT = "interval 30 days"
 _AT_ONCE = 1000
-
+# Of what a query encoded itself, its step `encode` tells how long that took. Older versions did not
+# write which items hops asked with.
+_UNNAMED = (
+    "cardinality(vectors) > 0 AND request ~ '\"like\":(null|\\[\\])'"
+    ' AND trace ~ \'"step":"encode"[^{]*"parts":\\{\\}\''
+)
 
 QUERIES = "delta/queries"
 """Where the log of queries lies: words of people, of which each row may name many items."""
@@ -26,7 +31,8 @@ def remove(
 ) -> None:
     """Delete what any table but the ledger says of items, and of the files that they were.
 
-    Of the log of queries, that are the rows that hold one of the needles.
+    Of the log of queries, that are the rows that hold one of the needles, and those of which nobody
+    can tell whose vectors they hold.
     """
     doomed = equals_any("item_id", item_ids)
     refused = [doomed, equals_any("key", [digest(uri) for uri in uris]), equals_any("uri", uris)]
@@ -38,10 +44,16 @@ def remove(
         if table.read(["item_id"], where).num_rows:
             table.replace(where, [])
         forget_history(table)
-    told = list(_told(store, Finder([each for each in needles if each.tells_alone])))
+    finder = Finder([each for each in needles if each.tells_alone])
+    told = list({*_told(store, finder), *unnamed(store)})
     for start in range(0, len(told), _AT_ONCE):
         store.queries.replace(equals_any("query_id", told[start : start + _AT_ONCE]), [])
     forget_history(store.queries)
+
+
+def unnamed(store: Store) -> list[str]:
+    """Return the ids of the queries that hold vectors of items and do not say of which."""
+    return [row["query_id"] for row in store.queries.rows(["query_id"], _UNNAMED)]
 
 
 def _told(store: Store, finder: Finder) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from pipelines.catalog.uploads import folder_of
 from pipelines.erasure import versions
-from pipelines.erasure.facts import QUERIES
+from pipelines.erasure.facts import QUERIES, unnamed
 from pipelines.erasure.files import File, Folder
 from pipelines.erasure.needles import Finder, Needle, of_others, summary
 from pipelines.errors import MediadexError
@@ -113,7 +113,7 @@ def search(
         places[file.path] = found
     traces = {path: found - elsewhere for path, found in places.items() if found - elsewhere}
     entries, dead = _entries(store)
-    _judge(rows, traces, dead, needles)
+    _judge(rows, traces, dead, len(unnamed(store)), needles)
     return Proof(
         at=now(),
         items=sorted(mark(item_id) for item_id in item_ids),
@@ -187,7 +187,11 @@ def _entries(store: Store) -> tuple[int, int]:
 
 
 def _judge(
-    rows: Sequence[str], traces: dict[str, set[int]], dead: int, needles: Sequence[Needle]
+    rows: Sequence[str],
+    traces: dict[str, set[int]],
+    dead: int,
+    nobodys: int,
+    needles: Sequence[Needle],
 ) -> None:
     """Raise where anything was found."""
     told = [f"rows in {path}" for path in sorted(set(rows))]
@@ -196,6 +200,8 @@ def _judge(
         told.append(f"{', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))} in {path}")
     if dead:
         told.append(f"{dead} index entries of rows that are gone")
+    if nobodys:
+        told.append(f"{nobodys} queries with vectors of items that they do not name in {QUERIES}")
     if told:
         raise MediadexError(
             f"an erasure is not complete and stays pending; found {'; '.join(told[:20])}. Nothing "

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.errors import MediadexError
 from pipelines.models.protocols import ModelChoice
@@ -14,7 +15,7 @@ from pipelines.outcomes import now
 from pipelines.releases.manifest import ChannelVersion, Manifest, PassageVersion
 from pipelines.releases.tuned import Choice, read_choices, read_learned
 from pipelines.store import Store
-from pipelines.tables.facts import select
+from pipelines.tables.facts import equals_any, select
 from pipelines.tables.indexes import VectorIndex, standing
 from pipelines.tables.vectors import SearchTable, retried
 
@@ -33,10 +34,12 @@ def build(
     """Index what grew since the releases `before` and name the versions of all tables.
 
     Vectors are indexed as tuning chose, else by IVF_RQ from `index_rows` rows on, and answers are
-    weighed as was learned last. The manifest has no name yet: it gets one when it is entered in
-    the log.
+    weighed as was learned last. Rows of deleted items are dropped. The manifest has no name yet: it
+    gets one when it is entered in the log.
     """
     started, versions = now(), fact_versions(store)
+    searched = [store.channel(name, encoder.identity) for name, encoder in encoders.items()]
+    behind_since = _follow_items(store, [*searched, store.passages])
     named = [*before.values()]
     known = {(each.table, each.version): each for old in named for each in old.channels.values()}
     choices = read_choices(store)
@@ -54,6 +57,7 @@ def build(
         channels={name: version for name, version in channels.items() if version},
         passages=_passage_version(store.passages, [old.passages for old in named]),
         learned=read_learned(store),
+        behind_since=behind_since,
     )
 
 
@@ -109,6 +113,26 @@ def is_as_tuned(store: Store, manifest: Manifest) -> bool:
         for name, each in manifest.channels.items()
         if (choice := choices.get(name)) and choice.fits(each.table, each.rows)
     )
+
+
+def _follow_items(store: Store, tables: Iterable[SearchTable]) -> dt.datetime | None:
+    """Drop the rows of deleted items; return when the first of those changed with older rows.
+
+    Items may be scanned again, and a release be made, before the steps that make rows have run.
+    """
+    items = store.items.read(["item_id", "deleted", "attributes_hash", "updated_at"])
+    changed = []
+    for table in tables:
+        rows = table.read(["item_id", "attributes_hash"])
+        of = items.take(pc.index_in(rows["item_id"], value_set=items["item_id"]))
+        if gone := of.filter(of["deleted"])["item_id"].unique().to_pylist():
+            table.remove(table.read(["key"], equals_any("item_id", gone))["key"].to_pylist())
+        # What is copied of an item may be followed by `@` and the times of a row.
+        copied = pc.replace_substring_regex(rows["attributes_hash"], "@.*$", "")
+        is_same = pc.fill_null(pc.equal(copied, of["attributes_hash"]), False)
+        older = of.filter(pc.and_not(pc.invert(of["deleted"]), is_same))
+        changed.append(pc.min(older["updated_at"]).as_py())
+    return min(filter(None, changed), default=None)
 
 
 def _stands(table: Any, version: ChannelVersion, choice: Choice) -> bool:

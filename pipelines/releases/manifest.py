@@ -44,7 +44,8 @@ class Learned(BaseModel):
 class Manifest(BaseModel):
     """Everything that search needs to know of a release; `facts` holds versions of Delta tables.
 
-    `learned` is `None` while the fixed scales and weights answer better.
+    `learned` is `None` while the fixed scales and weights answer better. `behind_since` is when the
+    first of those items changed whose rows are still as they were; `None` where there is none.
     """
 
     release: str
@@ -54,10 +55,16 @@ class Manifest(BaseModel):
     channels: dict[str, ChannelVersion]
     passages: PassageVersion | None
     learned: Learned | None = None
+    behind_since: dt.datetime | None = None
 
     def contents(self) -> dict[str, Any]:
         """Return what makes one release differ from another."""
-        return self.model_dump(exclude={"release", "created_at", "facts"})
+        return self.model_dump(exclude={"release", "created_at", "facts", "behind_since"})
+
+    @property
+    def current_until(self) -> dt.datetime:
+        """Before this time no item changed without its rows knowing."""
+        return min(self.created_at, self.behind_since or self.created_at)
 
     def tables(self) -> dict[str, int]:
         """Return the version of every LanceDB table by its name."""

@@ -20,6 +20,7 @@ from cachetools import TTLCache
 
 from pipelines.errors import MediadexError
 from pipelines.progress import LOGGER
+from pipelines.search.words import terms
 from pipelines.tables.vectors import unit
 
 LEVELS: Mapping[str, float] = {
@@ -181,8 +182,8 @@ class SemanticCache:
     """Answers of earlier queries that meant the same, by their vectors.
 
     Only queries of one scope are compared: all that an answer depends on but the words. Of a scope
-    the last 256 are kept. Numbers and names of parts are nearly the same to an encoder, so `text`
-    must have the very same words with digits.
+    the last 256 are kept. Numbers, names of parts, negations, directions and dates are nearly the
+    same to an encoder, so `text` must have the very same words of these, in the same order.
     """
 
     LEVEL = "semantic"
@@ -233,6 +234,35 @@ class SemanticCache:
 _KEY_BYTES = 32
 
 
+_WORD = re.compile(r"[+-]?\d(?:[.,:/-]?\w)*|\w+")
+# They change what is asked, and hardly its vector. (`one` says as much as `a`.)
+_CHANGING = """
+no not never none nobody nothing neither nor without except
+before after since until till from to into onto out on in off up down above below over under
+beneath behind inside outside between through left right top bottom front back first last
+than more most less least fewer
+zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
+hundred thousand million half twice
+january february march april may june july august september october november december
+monday tuesday wednesday thursday friday saturday sunday
+"""
+_EXACT = frozenset(_CHANGING.split())
+
+
 def _place(scope: str, text: str, unit: np.ndarray) -> str:
-    exact = sorted(word for word in text.casefold().split() if re.search(r"\d", word))
-    return key_of(scope, exact, len(unit))
+    return key_of(scope, _exact(text), len(unit))
+
+
+def _exact(text: str) -> list[list[str]]:
+    """Return the words that must be the same, in their order, each with the next that it is about.
+
+    So `from A to B` is not `from B to A`, and `not red but blue` is not `not blue but red`.
+    """
+    plain = text.casefold().replace("\u2019", "'").replace("n't", " not")
+    words = _WORD.findall(plain)
+    return [
+        [word, *next((found for each in words[place:] if (found := terms(each))), [])]
+        for place, word in enumerate(words, 1)
+        if word in _EXACT or re.search(r"\d", word)
+    ]

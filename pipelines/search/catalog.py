@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipelines.outcomes import now
-from pipelines.search.engines.lance import condition
+from pipelines.search.asked.filters import COLUMNS, compile_filter, fields_of
+from pipelines.search.engines.lance import condition, matching
 from pipelines.search.engines.protocol import Allowed
 from pipelines.store import Store
 from pipelines.tables.facts import equals_any, narrowed, quoted
@@ -36,8 +37,7 @@ def is_shown(store: Store, item_id: str, allowed: Allowed) -> bool:
 
 def shown(store: Store, item_ids: Collection[str], allowed: Allowed) -> set[str]:
     """Return those of some items that are there and may be seen."""
-    where = f"{narrowed('item_id', item_ids)} AND NOT deleted AND {condition(allowed) or 'true'}"
-    found = store.items.read(["item_id"], where)
+    found = store.items.read(["item_id"], _shown(item_ids, allowed))
     return set(item_ids).intersection(found["item_id"].to_pylist())
 
 
@@ -153,6 +153,18 @@ class LiveValues:
             values = self._values
         return {item_id: values[item_id] for item_id in item_ids if item_id in values}
 
+    def passing(self, item_ids: Sequence[str], where: str, allowed: Allowed) -> set[str]:
+        """Return those of some items that a filter lets pass now, where it names live keys.
+
+        Others are as old as the rows that were filtered, and all of them pass.
+        """
+        named = fields_of(where)
+        if named.isdisjoint(self._keys):
+            return set(item_ids)
+        columns = ["item_id", "extra", *sorted(named.intersection(COLUMNS) - {"item_id"})]
+        facts = self._store.items.read(columns, _shown(item_ids, allowed))
+        return matching(facts, compile_filter(where)).intersection(item_ids)
+
     def _read(self) -> dict[str, dict[str, Any]]:
         written = [quoted(f'%"{key}"%') for key in self._keys]
         mentioned = " OR ".join(f"extra LIKE {each}" for each in written)
@@ -162,6 +174,10 @@ class LiveValues:
             if live := {key: extra[key] for key in self._keys if key in extra}:
                 values[row["item_id"]] = live
         return values
+
+
+def _shown(item_ids: Collection[str], allowed: Allowed) -> str:
+    return f"{narrowed('item_id', item_ids)} AND NOT deleted AND {condition(allowed) or 'true'}"
 
 
 def _rows(

@@ -12,7 +12,7 @@ from pipelines.rights import Caller
 from pipelines.search.asked.query import Degraded
 from pipelines.search.caches import Cache
 from pipelines.search.engines.mirror import Mirror
-from pipelines.search.hidden import Hidden
+from pipelines.search.hidden import AWAY, Hidden, still_there
 from pipelines.search.outages import PATIENCE_S, can_be_read, log_version, probe
 from pipelines.search.searcher import Searcher
 from pipelines.search.trial import Trial
@@ -125,9 +125,16 @@ class Following:
 
     def seen_by(self, caller: Caller | None, searcher: Searcher) -> View:
         """Return what a caller may see of a release that is open."""
+        return self._views.of(caller, searcher, self._side_of(searcher), self.away)
+
+    def check(self, searcher: Searcher) -> None:
+        """Raise StorageAway where what a release stands in is gone, which reads as empty."""
+        still_there(searcher.store.releases, self._seen)
+        still_there(searcher.store.items, self._side_of(searcher).items_version)
+
+    def _side_of(self, searcher: Searcher) -> Hidden:
         sides = (each for each in (self._home, self._copy) if each is not None)
-        hidden = next(each for each in sides if each.store is searcher.store)
-        return self._views.of(caller, searcher, hidden, self.away)
+        return next(each for each in sides if each.store is searcher.store)
 
     async def hidden_now(self) -> frozenset[str]:
         """Return the ids of the items that nobody may see by now."""
@@ -157,10 +164,11 @@ class Following:
         except Exception as reason:
             await self.lost(reason)
         else:
-            if self._copy is None or self.searcher is not searcher:
+            if self.searcher is not searcher or await can_be_read(searcher):
                 return
-            if not await can_be_read(searcher):
-                await self.lost(error)
+            if self._copy is None:
+                raise StorageAway(AWAY) from error
+            await self.lost(error)
 
     async def lost(self, error: Exception) -> None:
         """Answer from the copy, or from what is in memory; raises the error without either."""

@@ -15,6 +15,10 @@ from pipelines.settings import Settings
 from pipelines.store import Store
 from pipelines.tables.facts import FactTable
 
+AWAY = (
+    "the storage of this home cannot be read any more; bring it back, or set `replica` to a copy "
+    "that answers meanwhile"
+)
 _EXPIRY_S = 60.0
 _NAMED = 5_000
 
@@ -144,10 +148,7 @@ def still_there(table: FactTable, seen: int | None) -> int | None:
     """
     version = table.version
     if version is None and seen is not None:
-        raise StorageAway(
-            "the storage of this home cannot be read any more; bring it back, or set `replica` to "
-            "a copy that answers meanwhile"
-        )
+        raise StorageAway(AWAY)
     return version
 
 

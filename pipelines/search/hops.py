@@ -8,10 +8,11 @@ from pipelines.search.asked.query import Query
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.protocol import EVERYTHING, Allowed
 from pipelines.search.fusion.profiles import BM25
-from pipelines.search.fusion.scores import Scored
+from pipelines.search.fusion.scores import ids_of
 from pipelines.search.like import probes_of
-from pipelines.search.retrieval import Retrieval
+from pipelines.search.retrieval import Retrieval, run
 from pipelines.search.searcher import Searcher
+from pipelines.search.stages import ASKING, RANKING, SHOWING
 from pipelines.tables.facts import quoted
 
 _CARRIED = 3  # items whose vectors the next hop asks with
@@ -33,8 +34,9 @@ HOPS = (Hop("text", 0.65), Hop("image", 0.55), Hop("video", 0.45))
 
 @dataclass
 class Journey:
-    """Where the hops led: the last answer that passed its threshold, and what each hop found."""
+    """Where the hops led: the last one with an answer, its answer, and what each hop found."""
 
+    hop: Hop | None = None
     answer: Retrieval | None = None
     trace: list[dict[str, Any]] = field(default_factory=list)
 
@@ -49,40 +51,51 @@ async def travel(
 ) -> Journey:
     """Hop from kind to kind.
 
-    It ends after the last hop, early once a hop finds something as like as `enough`, or where
-    nothing passes a hop's threshold. A hop over a kind that has nothing above its threshold is
-    skipped, so that the next is asked with what stands.
+    It ends after the last hop, or early once a hop finds something as like as `enough`. A hop over
+    a kind that has nothing above its threshold is skipped, so that the next is asked with what
+    stands. Which way it takes does not depend on the page that is asked for.
     """
     journey, given = Journey(), None
     for number, hop in enumerate(hops, start=1):
-        of_kind = replace(allowed, where=both(allowed.where, f"kind = {quoted(hop.kind)}"))
-        answer = await searcher.answer(query, of_kind, given=given, **known)
-        alike = {entry.item_id: _similarity(answer, entry) for entry in answer.shown}
-        passed = [entry for entry in answer.shown if alike[entry.item_id] >= hop.threshold]
-        best = max(alike.values(), default=None)
+        answer, best = await leap(searcher, query, hop, allowed, given=given, **known)
+        passed = ids_of(answer.ranked)
         step = {"hop": number, "kind": hop.kind, "threshold": hop.threshold, "best": best}
         journey.trace.append(step | {"passed": len(passed), "stopped": False})
         if not passed:
             continue
-        names = {entry.item_id for entry in passed}
-        answer.shown = passed
-        answer.results = [each for each in answer.results if each["item_id"] in names]
-        journey.answer = answer
+        journey.hop, journey.answer = hop, answer
         if best is not None and best >= enough:
             journey.trace[-1]["stopped"] = True
             break
-        carried = [entry.item_id for entry in passed[:_CARRIED]]
-        given = await probes_of(searcher, carried, query)
+        given = await probes_of(searcher, passed[:_CARRIED], query)
     return journey
 
 
-def _similarity(answer: Retrieval, entry: Scored) -> float:
+async def leap(
+    searcher: Searcher,
+    query: Query,
+    hop: Hop,
+    allowed: Allowed = EVERYTHING,
+    **known: Any,
+) -> tuple[Retrieval, float | None]:
+    """Answer with the page that is asked for of what passes one hop.
+
+    Returns the best similarity of any page too, `None` where nothing was found.
+    """
+    of_kind = replace(allowed, where=both(allowed.where, f"kind = {quoted(hop.kind)}"))
+    asked = await searcher.answer(query, of_kind, (*ASKING, *RANKING), **known)
+    alike = {item_id: _similarity(asked, item_id) for item_id in ids_of(asked.ranked)}
+    asked.ranked = [each for each in asked.ranked if alike[each.item_id] >= hop.threshold]
+    return await run(asked, SHOWING), max(alike.values(), default=None)
+
+
+def _similarity(answer: Retrieval, item_id: str) -> float:
     """Return the best cosine that a channel gave an item; words alone give none."""
     return max(
         (
-            found[entry.item_id].value
+            found[item_id].value
             for name, found in answer.hits.items()
-            if name != BM25 and entry.item_id in found
+            if name != BM25 and item_id in found
         ),
         default=0.0,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -12,6 +13,10 @@ from pipelines.search.asked.query import Query
 from pipelines.search.caches import Cache, SemanticCache, key_of
 from pipelines.search.taste import Taste
 from pipelines.search.views import View
+
+_SHAPING = {"reranker", "cross_encoder", "recency", "personal", "refuse_nonsense"}
+"""The settings that the answer to a text depends on, beside release and query."""
+_VERSION = version("mediadex")  # what is kept is read by the version that wrote it
 
 Document = dict[str, Any]
 Answered = tuple[Document, list[str]]
@@ -34,7 +39,9 @@ class Question:
         asked: list[Any] = [query.k, query.offset, query.where, query.profile, query.plan]
         asked += [query.diversity, query.reranker, list(query.channels)]
         liked = self.taste.key if self.taste else None
-        return key_of(self.view.searcher.fingerprint, self.view.epoch, rights, asked, liked)
+        searcher = self.view.searcher
+        made = [_VERSION, searcher.settings.model_dump(include=_SHAPING)]
+        return key_of(made, searcher.fingerprint, self.view.epoch, rights, asked, liked)
 
     @cached_property
     def key(self) -> str:

@@ -46,4 +46,4 @@ async def probes_of(
         )
         if (length := float(np.linalg.norm(mean))) > 0:
             probes[name] = Probe(mean / length, _MEDIA[CHANNELS[name].encoder])
-    return Encoded(probes)
+    return Encoded(probes, like=tuple(item_ids))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pipelines.search.ahead import Ahead
 from pipelines.search.answers import as_document
 from pipelines.search.fusion.diversity import PLAIN
-from pipelines.search.fusion.scores import ids_of
 from pipelines.search.kept import Answered, Kept, Question
 from pipelines.search.retrieval import Retrieval, run
 from pipelines.search.stages import SHOWING
@@ -41,7 +40,7 @@ class Pages:
             )
             # It is explained by the query that it goes on with.
             shown = as_document(page, document["query_id"])
-            self._kept.keep(further, (shown, ids_of(page.ranked)))
+            self._kept.keep(further, (shown, page.found))
 
         if question.query.prefetch:
             self._ahead.start(work)

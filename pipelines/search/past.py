@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+from pipelines.errors import Cleaned
 from pipelines.privacy.pii import Detector
 from pipelines.releases import log
 from pipelines.rights import Caller
@@ -12,6 +14,7 @@ from pipelines.search.answers import as_document
 from pipelines.search.engines.lance import both
 from pipelines.search.engines.mirror import Mirror
 from pipelines.search.following import Following
+from pipelines.search.hops import Hop, leap
 from pipelines.search.journal.explaining import explanation
 from pipelines.search.journal.queries import Journal
 from pipelines.search.journal.records import Record
@@ -43,9 +46,9 @@ class Past:
         """Return a query; `None` for one that is not that of a caller with that pseudonym."""
         journal = self._journal
         if self._following.reads_copy:
-            journal = Journal(self._following.store, self._detector)
-        found = await asyncio.to_thread(journal.get, query_id)
-        return found if found is not None and found.is_of(caller) else None
+            # Nothing is written to a copy that could be waited for.
+            journal = Journal(self._following.store, self._detector, patience_s=0.0)
+        return await journal.get(query_id, caller)
 
     async def explain(self, found: Record, view: View) -> Document:
         """Tell why an answer was as it was, without items that may not be seen now."""
@@ -57,25 +60,35 @@ class Past:
             result["regions"] = boxes.get(result["item_id"], [])
         return told
 
-    async def replay(self, found: Record, caller: Caller | None, serving: Searcher) -> Document:
+    async def replay(
+        self, found: Record, caller: Caller | None, serving: Searcher
+    ) -> Document | None:
         """Ask the same again of the release that answered, and tell what differs.
 
-        Raises MediadexError for a release whose tables were cleaned.
+        `None` for a repeated answer whose first query is not on record any more. Raises Cleaned for
+        a release whose tables are gone.
         """
+        if found.answer["cached"] and found.first is None:
+            return None
         query, given, then = replayed_query(found)
         searcher = await self._opened(found.release, serving)
         view, past = (self._following.seen_by(each, searcher) for each in (caller, then))
-        hidden = view.allowed.hidden | ({found.request["like"]} - {None})
-        allowed = replace(view.allowed, where=both(view.allowed.where, past.allowed.where))
+        hop, hidden = found.request.get("hop"), view.allowed.hidden
+        # More like an item is asked for without it; a hop may find what it was asked with.
+        hidden |= frozenset() if hop else frozenset(given.like or ())
+        where = both(view.allowed.where, past.allowed.where)
         engine = searcher.engine if found.answer["engine"] == "mirror" else searcher.tables
-        answer = await searcher.answer(
-            query,
-            replace(allowed, hidden=hidden),
-            given=given,
-            engine=engine,
-            at=found.at,
-            taste=taste_then(found),
-        )
+        allowed = replace(view.allowed, where=where, hidden=hidden)
+        known: dict[str, Any] = {
+            "given": given,
+            "engine": engine,
+            "at": (found.first or found).at,
+            "taste": taste_then(found),
+        }
+        if hop:
+            answer, _ = await leap(searcher, query, Hop(**hop), allowed, **known)
+        else:
+            answer = await searcher.answer(query, allowed, **known)
         return difference(found, as_document(answer, found.query_id))
 
     async def _opened(self, release: str, serving: Searcher) -> Searcher:
@@ -84,6 +97,8 @@ class Past:
             return serving
         store = self._following.store
         manifests = await asyncio.to_thread(lambda: log.read(store).manifests)
+        if release not in manifests:
+            raise Cleaned(f"{release} cannot be asked any more: it is not in the log of releases")
         searcher = await Searcher.of_past(store, manifests[release], self._settings)
         if self._settings.mirror_bytes:
             searcher.engine = await Mirror.built(searcher.tables, self._settings.mirror_bytes)

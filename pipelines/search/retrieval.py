@@ -4,9 +4,10 @@ import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.outcomes import now
 from pipelines.search.asked.encoding import Encoded
 from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import Query
@@ -14,7 +15,7 @@ from pipelines.search.engines.found import Found
 from pipelines.search.engines.protocol import EVERYTHING, Allowed, Engine
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import BM25
-from pipelines.search.fusion.scores import Scored
+from pipelines.search.fusion.scores import Scored, ids_of
 from pipelines.search.plans.look import Look
 from pipelines.settings import Settings
 
@@ -48,7 +49,10 @@ class Retrieval:
     """The state of one query; each step reads what those before it left and adds its own.
 
     `given` are vectors that are asked with instead of encoding the query: those of an indexed item
-    or of a query of the past.
+    or of a query of the past. `at` is the moment that the age of items is counted from.
+
+    Where a page lies beyond the end of a ranking, the next one is made at a
+    greater `depth` and goes on after what is `settled`; `first` is how many the first one held.
     """
 
     query: Query
@@ -60,7 +64,7 @@ class Retrieval:
     given: Encoded | None = None
     hidden_now: Callable[[], Awaitable[frozenset[str]]] | None = None
     engine: Engine = None  # type: ignore[assignment]
-    at: dt.datetime | None = None
+    at: dt.datetime = field(default_factory=now)
     taste: "Taste | None" = None
     begun: float = field(default_factory=time.perf_counter)
 
@@ -69,6 +73,9 @@ class Retrieval:
     reached: set[str] = field(default_factory=set)
     hits: dict[str, Found] = field(default_factory=dict)
     candidates: Sequence[str] | None = None
+    depth: int = 0
+    settled: Sequence[Scored] = ()
+    first: int | None = None
     widened: bool = False
     profile: str = ""
     similarities: Evidence = field(default_factory=Evidence.nothing)
@@ -91,18 +98,43 @@ class Retrieval:
         """How many rows each channel is asked for, or each domain of it where some are chosen."""
         if self.look and self.look.domains is not None:
             return self.shard_rows
-        return max(CANDIDATES, 4 * self.wanted)
+        return self.reach
 
     @property
     def shard_rows(self) -> int:
         """How many rows each domain of a channel is asked for; one of fewer is not parted."""
-        return max(SHARD, self.wanted)
+        return self.reach // 4
+
+    @property
+    def reach(self) -> int:
+        """How many rows each channel brings, whichever page is asked for."""
+        return CANDIDATES * 4**self.depth
+
+    @property
+    def ranks(self) -> int:
+        """How many items are ranked of all that is found: pages are cut from the same ranking."""
+        return self.reach // 2
+
+    @property
+    def items(self) -> int:
+        """How many different items each channel brings, where as many are allowed."""
+        return self.reach // 4
+
+    @property
+    def found(self) -> list[str]:
+        """The ids of all items of the first ranking, of which every page knows the same."""
+        return ids_of(self.ranked)[: self.first]
 
     @property
     def asks_words(self) -> bool:
         """Whether BM25 is asked."""
         query, passages = self.query, self.searcher.manifest.passages
         return bool(query.literal and passages and query.asks(BM25))
+
+    @property
+    def worded(self) -> Query:
+        """The query in the words that answered."""
+        return replace(self.query, text=self.reworded) if self.reworded else self.query
 
     @property
     def wanted(self) -> int:
@@ -124,9 +156,7 @@ class Retrieval:
 
 
 CANDIDATES = 200
-"""How many rows each channel brings at least."""
-SHARD = 50
-"""How many each domain of a channel brings at least, where some are chosen."""
+"""How many rows each channel brings at first, a quarter of it each domain where some are chosen."""
 
 
 class Stage(Protocol):

@@ -1,15 +1,17 @@
 """What the domains of a release look like: a few centroids of each, in every channel."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from cachetools import LRUCache
 
 from pipelines.search.asked.encoding import Probe
-from pipelines.search.engines.lance import LanceEngine
+from pipelines.search.engines.lance import LanceEngine, condition
+from pipelines.search.engines.protocol import Allowed
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.tables.vectors import matrix, unit
 
@@ -20,67 +22,77 @@ _ROWS_EACH = 4  # rows that a centroid stands for at least
 _SAMPLE = 512  # rows of a domain that are looked at in a channel
 _MOST = 20_000  # and of all domains together
 _ROUNDS = 10
+_ALLOWED = 256  # different rights and filters whose shards are remembered
+
+
+Shards = Mapping[str | None, int]
+"""Rows by their domain; `None` stands for those without one."""
 
 
 class Router:
-    """Knows, for each channel and domain, (n, width) centroids of length one.
+    """Knows, for each channel and domain, (n, width) centroids of length one."""
 
-    `None` among the domains of `shards`, by channel, stands for rows without one.
-    """
-
-    def __init__(
-        self,
-        centroids: Mapping[str, Mapping[str, np.ndarray]],
-        shards: Mapping[str, frozenset[str | None]],
-    ):
-        self.shards = shards
+    def __init__(self, tables: LanceEngine, centroids: Mapping[str, Mapping[str, np.ndarray]]):
         self.domains = sorted({name for each in centroids.values() for name in each})
+        self._tables = tables
         self._centroids = centroids
+        self._shards: LRUCache[tuple[str, Allowed], Shards] = LRUCache(_ALLOWED)
 
     @classmethod
     async def of(cls, tables: LanceEngine) -> "Router":
         """Learn from the tables of a release, which must be open."""
-        centroids, shards = {}, {}
+        centroids = {}
         for channel in tables.manifest.channels if "domain" in tables.columns else ():
             table = tables.tables[channel]
             rows = await table.query().select(["domain"]).with_row_id().to_arrow()
-            chosen, names = await asyncio.to_thread(_sampled, rows)
-            shards[channel] = names
+            chosen = await asyncio.to_thread(_sampled, rows)
             found = await table.take_row_ids(chosen).select(["domain", "vector"]).to_arrow()
             centroids[channel] = await asyncio.to_thread(_centroids, found)
-        return cls(centroids, shards)
+        return cls(tables, centroids)
 
-    def evidence(self, probes: Mapping[str, Probe]) -> Evidence:
-        """Return the cosine of each domain's nearest centroid, by channel that is asked."""
-        return Evidence.of(
-            {
-                domain: {
-                    channel: float((self._centroids[channel][domain] @ probe.vector).max())
-                    for channel, probe in probes.items()
-                    if domain in self._centroids[channel]
-                }
-                for domain in self.domains
+    async def shards(self, channel: str, allowed: Allowed) -> Shards:
+        """Return how many rows of each domain may answer in a channel."""
+        known = self._shards.get((channel, allowed))
+        if known is None:
+            query, where = self._tables.tables[channel].query(), condition(allowed)
+            rows = await (query.where(where) if where else query).select(["domain"]).to_arrow()
+            counts = rows["domain"].value_counts().to_pylist()
+            known = {each["values"]: each["counts"] for each in counts}
+            self._shards[channel, allowed] = known
+        return known
+
+    def evidence(
+        self, probes: Mapping[str, Probe], among: Mapping[str, Collection[str | None]]
+    ) -> Evidence:
+        """Return the cosine of each domain's nearest centroid, by channel that is asked.
+
+        Of each channel, only the domains `among` it count.
+        """
+        cosines: dict[str, dict[str, float]] = {}
+        for domain in self.domains:
+            near = {
+                channel: float((self._centroids[channel][domain] @ probe.vector).max())
+                for channel, probe in probes.items()
+                if domain in among[channel]
             }
-        )
-
-    def shards_of(self, channel: str, domains: Sequence[str]) -> list[str | None]:
-        """Return those of some domains that a channel has rows of, and `None` if it has others."""
-        return [name for name in (*domains, None) if name in self.shards[channel]]
+            if near:
+                cosines[domain] = near
+        return Evidence.of(cosines)
 
 
-def _sampled(rows: pa.Table) -> tuple[list[int], frozenset[str | None]]:
-    """Choose rows of each domain, by their ids; return the names of all domains too."""
-    encoded = rows["domain"].combine_chunks().dictionary_encode()
-    names, row_ids = encoded.dictionary.to_pylist(), rows["_rowid"].to_numpy()
+def _sampled(rows: pa.Table) -> list[int]:
+    """Choose rows of each domain, by their ids."""
+    encoded, row_ids = rows["domain"].combine_chunks().dictionary_encode(), rows["_rowid"]
+    names = len(encoded.dictionary)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     order = np.random.default_rng(0).permutation(len(codes))
     shuffled = order[np.argsort(codes[order], kind="stable")]
-    starts = np.searchsorted(codes[shuffled], np.arange(len(names) + 1))
-    each = max(1, min(_SAMPLE, _MOST // max(1, len(names))))
+    starts = np.searchsorted(codes[shuffled], np.arange(names + 1))
+    each = max(1, min(_SAMPLE, _MOST // max(1, names)))
     parts = [shuffled[a : min(a + each, b)] for a, b in pairwise(starts)]
     chosen = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
-    without = [None] if (codes < 0).any() else []
-    return row_ids[chosen].tolist(), frozenset([*names, *without])
+    chosen_ids: list[int] = row_ids.to_numpy()[chosen].tolist()
+    return chosen_ids
 
 
 def _centroids(rows: pa.Table) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import MediadexError, ModelUnavailable
+from pipelines.errors import Cleaned, ModelUnavailable
 from pipelines.progress import LOGGER
 from pipelines.recipes import digest_json
 from pipelines.releases.manifest import Manifest
@@ -48,13 +48,13 @@ class Searcher:
 
     @classmethod
     async def of_past(cls, store: Store, manifest: Manifest, settings: Settings) -> "Searcher":
-        """Open a release of the past; raises MediadexError where its tables were cleaned."""
+        """Open a release of the past; raises Cleaned where its tables are gone."""
         searcher = cls(store, manifest, settings)
         try:
             await searcher.tables.open()
         except (OSError, RuntimeError, ValueError) as error:
-            told = f"{manifest.release} cannot be asked any more: it was cleaned"
-            raise MediadexError(told) from error
+            told = f"{manifest.release} cannot be asked any more: its tables are gone"
+            raise Cleaned(told) from error
         return searcher
 
     async def answer(

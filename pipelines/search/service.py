@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
-from pipelines.errors import MediadexError
+from pipelines.errors import MediadexError, StorageAway
 from pipelines.models.suite import ModelSuite
 from pipelines.rights import Caller, pseudonym, secret_of
 from pipelines.search import catalog
@@ -15,8 +15,7 @@ from pipelines.search.asked.media import Upload
 from pipelines.search.asked.query import AUTO, Query
 from pipelines.search.caches import Cache, MemoryCache, RedisCache
 from pipelines.search.following import Following
-from pipelines.search.fusion.scores import ids_of
-from pipelines.search.hops import HOPS, Hop, travel
+from pipelines.search.hops import HOPS, Hop, Journey, travel
 from pipelines.search.journal.feedback import Feedback, Kind
 from pipelines.search.journal.queries import Journal, new_id
 from pipelines.search.journal.records import recorded, repeated
@@ -29,6 +28,7 @@ from pipelines.search.retrieval import Retrieval, run
 from pipelines.search.stages import ANSWERING, ASKING
 from pipelines.search.taste import taste_of
 from pipelines.search.views import View
+from pipelines.search.words import matched
 from pipelines.settings import Settings
 from pipelines.store import Store
 
@@ -157,7 +157,7 @@ class SearchService:
                 self._pages.prepare(question, answered, asked)
             return answered
 
-        return await self._retried(self._telling(ask, facets), caller)
+        return await self._retried(self._telling(query, ask, facets), caller)
 
     async def similar(
         self, item_id: str, query: Query, caller: Caller | None = None, *, facets: bool = False
@@ -172,12 +172,17 @@ class SearchService:
             answer = await view.searcher.answer(
                 query, others, given=given, hidden_now=self._following.hidden_now
             )
-            return self._recorded(answer, caller, like=item_id)
+            return self._recorded(answer, caller)
 
-        return await self._retried(self._telling(ask, facets), caller)
+        return await self._retried(self._telling(query, ask, facets), caller)
 
     async def hops(
-        self, query: Query, hops: Sequence[Hop] = HOPS, caller: Caller | None = None
+        self,
+        query: Query,
+        hops: Sequence[Hop] = HOPS,
+        caller: Caller | None = None,
+        *,
+        facets: bool = False,
     ) -> Document | None:
         """Ask in several hops, each with what the last one found; `hops` tells where each led.
 
@@ -192,12 +197,9 @@ class SearchService:
                 allowed=view.allowed,
                 hidden_now=self._following.hidden_now,
             )
-            if led.answer is None:
-                return None
-            document, found = self._recorded(led.answer, caller)
-            return document | {"hops": led.trace}, found
+            return self._recorded(led.answer, caller, led) if led.answer else None
 
-        return await self._retried(self._telling(ask), caller)
+        return await self._retried(self._telling(query, ask, facets), caller)
 
     async def item(self, item_id: str, caller: Caller | None = None) -> Document | None:
         """Describe an item: attributes, origins, segments; `None` where it is not seen."""
@@ -222,14 +224,15 @@ class SearchService:
     async def replay(self, query_id: str, caller: Caller | None = None) -> Document | None:
         """Ask the same again of the release that answered, and tell what differs.
 
-        Rights are those of then and of now together. `None` for a query that is not the caller's;
-        raises MediadexError for a release whose tables were cleaned.
+        Rights are those of then and of now together. `None` for a query that is not the caller's,
+        or a repeated answer whose first query is gone. Raises Cleaned for a release whose tables
+        are gone.
         """
         past = self._remembered()
         found = await past.record(query_id, self._named(caller))
         if found is None:
             return None
-        return await past.replay(found, caller, (await self.view(caller)).searcher)
+        return await self._retried(lambda view: past.replay(found, caller, view.searcher), caller)
 
     async def feedback(
         self, query_id: str, item_id: str, kind: Kind, caller: Caller | None = None
@@ -239,8 +242,7 @@ class SearchService:
         if self._following.away:
             self._unheard += 1
             return
-        user = caller.user and self.pseudonym(caller.user) if caller else None
-        await asyncio.to_thread(self._feedback.add, query_id, item_id, kind, None, user)
+        await self._feedback.add(query_id, item_id, kind, caller=self._named(caller))
 
     def _remembered(self) -> Past:
         if self._journal is None:
@@ -295,12 +297,13 @@ class SearchService:
         return caller.model_copy(update={"user": self.pseudonym(caller.user)})
 
     def _recorded(
-        self, answer: Retrieval, caller: Caller | None, like: str | None = None
+        self, answer: Retrieval, caller: Caller | None, led: Journey | None = None
     ) -> Answered:
-        document = as_document(answer, new_id())
+        document = as_document(answer, new_id()) | ({"hops": led.trace} if led else {})
         if self._journal is not None:
-            self._journal.add(recorded(answer, document, self._named(caller), like))
-        return document, ids_of(answer.ranked)
+            hop = led.hop if led else None
+            self._journal.add(recorded(answer, document, self._named(caller), hop))
+        return document, answer.found
 
     async def _again(
         self, known: Answered, query: Query, caller: Caller | None, level: str
@@ -309,12 +312,12 @@ class SearchService:
         document, found = known
         first = document["query_id"]
         hidden = await self._following.hidden_now()
-        results = [
-            # Another one's words may have been asked before.
-            each | {"matched": [word for word in each["matched"] if word in (query.typed or "")]}
-            for each in document["results"]
-            if each["item_id"] not in hidden
-        ]
+        results = [each for each in document["results"] if each["item_id"] not in hidden]
+        if document["asked"]["text"] != query.words:
+            words = query.literal or ""
+            results = [
+                each | {"matched": matched(words, " ".join(each["matched"]))} for each in results
+            ]
         asked = document["asked"] | {"text": query.words, "reworded": None}
         document |= {"query_id": new_id(), "cached": level, "trace": [], "results": results}
         document["asked"] = asked
@@ -323,7 +326,10 @@ class SearchService:
         return document, found
 
     def _telling(
-        self, ask: Callable[[View], Awaitable[Answered | None]], facets: bool = False
+        self,
+        query: Query,
+        ask: Callable[[View], Awaitable[Answered | None]],
+        facets: bool = False,
     ) -> Callable[[View], Awaitable[Any]]:
         """Return what asks, and adds what is taken from now and not from a release."""
 
@@ -331,13 +337,11 @@ class SearchService:
             if (answered := await ask(view)) is None:
                 return None
             document, found = answered
-            shown = [result["item_id"] for result in document["results"]]
-            live = await self._live_of(shown)
+            results = await self._passing(document["results"], query.where, view)
+            live = await self._live_of([each["item_id"] for each in results])
             now = {
                 "degraded": document["degraded"] + ([view.away.as_document()] if view.away else []),
-                "results": [
-                    each | {"live": live.get(each["item_id"], {})} for each in document["results"]
-                ],
+                "results": [each | {"live": live.get(each["item_id"], {})} for each in results],
             }
             if facets:
                 now["facets"] = await asyncio.to_thread(catalog.facets, self.store, found)
@@ -345,9 +349,23 @@ class SearchService:
 
         return told
 
-    async def _live_of(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def _passing(
+        self, results: Sequence[Document], where: str | None, view: View
+    ) -> Sequence[Document]:
+        """Return the results that a filter on live keys lets pass now, too."""
+        if not where:
+            return results
+        ids = [each["item_id"] for each in results]
+        passing = await asyncio.to_thread(self._live_now.passing, ids, where, view.known)
+        return [each for each in results if each["item_id"] in passing]
+
+    @property
+    def _live_now(self) -> catalog.LiveValues:
         store, keys = self.store, self._settings.live_keys
-        live = self._live.setdefault(store.root, catalog.LiveValues(store, keys))
+        return self._live.setdefault(store.root, catalog.LiveValues(store, keys))
+
+    async def _live_of(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        live = self._live_now
         if not self._settings.replica and live.is_current():
             return live.of(item_ids)
         return await asyncio.to_thread(live.of, item_ids)
@@ -355,15 +373,13 @@ class SearchService:
     async def _retried(self, ask: Callable[[View], Awaitable[Any]], caller: Caller | None) -> Any:
         """Ask; when the table versions vanished meanwhile, once more on what replaced them."""
         view = await self.view(caller)
-        releases = view.searcher.store.releases
         try:
-            # What is gone reads as empty.
-            if (answered := await ask(view)) is None and releases.version is None:
-                raise FileNotFoundError
+            if (answered := await ask(view)) is None:
+                await asyncio.to_thread(self._following.check, view.searcher)
             return answered
-        except MediadexError:
-            raise
         except Exception as error:
+            if isinstance(error, MediadexError) and not isinstance(error, StorageAway):
+                raise
             await self._following.recover(view.searcher, error)
             fresh = await self.view(caller)
             if fresh.searcher is view.searcher:

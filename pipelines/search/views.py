@@ -15,6 +15,7 @@ from pipelines.search.hidden import Hidden, still_there
 from pipelines.search.searcher import Searcher
 
 _RIGHTS = 256  # of different callers that are remembered
+_LATE = dt.timedelta(minutes=1)  # An item bears the time at which writing it began.
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,21 @@ class Views:
     ) -> frozenset[str]:
         """Return the items that a caller may not see any more, of those changed since a release.
 
-        A release knows the regions and groups of its time, also after a rollback. In a copy, what
+        Its rows know the regions and groups of their time, also after a rollback. In a copy, what
         was seen to be withdrawn in the storage stays so.
         """
         rights = condition(caller)
         if rights is None:
             return frozenset()
-        made, items = searcher.manifest.created_at, hidden.store.items
-        key = (rights, hidden.store.root, hidden.items_version, made)
+        known, items = searcher.manifest.current_until - _LATE, hidden.store.items
+        key = (rights, hidden.store.root, hidden.items_version, known)
         with self._looking:
             if key not in self._changed:
-                since = f"updated_at >= TIMESTAMP '{made.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
+                since = f"updated_at >= TIMESTAMP '{known.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}'"
                 found = items.read(["item_id"], f"{since} AND NOT {rights}")
                 still_there(items, hidden.items_version)
                 self._changed[key] = frozenset(found["item_id"].to_pylist())
             if hidden.of is None:
                 return self._changed[key]
-            same = (ids for known, ids in self._changed.items() if known[0] == rights)
+            same = (ids for each, ids in self._changed.items() if each[0] == rights)
             return frozenset().union(*same)

@@ -17,8 +17,12 @@ _GUESS_TRUST = 0.1
 
 
 def similarities(asked: Retrieval, only: Sequence[str] | None = None) -> Evidence:
-    """Return what was found, of all items or of some, on the scales that it was found on."""
-    found = [*asked.hits.values()]
+    """Return what was found, of all items or of some, on the scales that it was found on.
+
+    A channel that has nothing of what may be seen is left out, as if it had not been asked.
+    """
+    there = {name: each for name, each in asked.hits.items() if len(each) or name == BM25}
+    found = [*there.values()]
     hashes = np.concatenate([np.zeros(0, np.int64), *(each.hashes for each in found)])
     scores = np.concatenate([np.zeros(0), *(each.scores for each in found)])
     columns = np.repeat(np.arange(len(found)), [len(each) for each in found])
@@ -34,7 +38,7 @@ def similarities(asked: Retrieval, only: Sequence[str] | None = None) -> Evidenc
         ids = Ids(found, first)
     matrix = np.full((len(ids), len(found)), np.nan)
     matrix[rows, columns] = scores
-    return Evidence(ids, [*asked.hits], matrix)
+    return Evidence(ids, [*there], matrix)
 
 
 def on_scale(asked: Retrieval, found: Evidence, profile: Profile) -> Evidence:

@@ -1,9 +1,14 @@
-"""Random filters as text, with what each says of a row worked out in Python: yes, no or unknown."""
+"""Random filters as text, with what each says of a row worked out in Python: yes, no or unknown.
+
+And the rule of rights, worked out in Python too.
+"""
 
 import re
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
+
+from pipelines.rights import Caller
 
 Row = dict[str, Any]
 Truth = bool | None
@@ -27,6 +32,17 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
+
+
+def may_see(caller: Caller | None, row: Row) -> bool:
+    """Tell whether a row is for the region and the groups of a caller."""
+    if caller is None:
+        return True
+    region = (row["region"] or "").strip(" ").lower()
+    mine = (caller.region or "").strip(" ").lower()
+    return region in {"", "global", mine} and (
+        not row["access"] or bool(caller.groups & set(row["access"]))
+    )
 
 
 def random_filter(random: Random, depth: int = 3) -> Asked:

@@ -109,3 +109,25 @@ def test_what_is_said_becomes_one_searchable_text() -> None:
     assert (row["key"], row["text"]) == ("i#meta", "A mug. red. x, y.")
     assert metadata.texts(item(owner="nobody says more")) == []
     assert metadata.texts(item(title="gone") | {"deleted": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("Region", "region"),
+        ("Access", "access"),
+        ("Consent", "consent"),
+        ("consent ", "consent"),
+        ("\ufeffregion", "region"),
+        ("consentExpires", "consent_expires"),
+        ("Consent-Expires", "consent_expires"),
+    ],
+)
+def test_a_right_that_is_spelled_otherwise_is_refused(detector: Any, key: str, meant: str) -> None:
+    with pytest.raises(BadInput, match=f"write the key {meant} "):
+        metadata.redact_metadata({key: "eu"}, detector)
+
+
+def test_keys_that_only_hold_the_name_of_a_right_are_kept(detector: Any) -> None:
+    told = {"regional": "eu", "region_code": "7", "Accessory": "strap", "region": "eu"}
+    assert metadata.redact_metadata(told, detector)[0] == told

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from asking import TEXTS, Row, random_filter
+from asking import TEXTS, Row, may_see, random_filter
 
 from pipelines.catalog import metadata
 from pipelines.errors import BadInput, MediadexError
@@ -96,17 +96,6 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     arrays["vector"] = pa.array(vectors, pa.list_(pa.float32(), 2))
     searched = lancedb.connect(folder).create_table("searched", pa.table(arrays))
     return Tables(rows, searched, facts)
-
-
-def may_see(caller: Caller | None, row: Row) -> bool:
-    """The rule in Python."""
-    if caller is None:
-        return True
-    region = (row["region"] or "").strip(" ").lower()
-    mine = (caller.region or "").strip(" ").lower()
-    return region in {"", "global", mine} and (
-        not row["access"] or bool(caller.groups & set(row["access"]))
-    )
 
 
 def consents(row: Row) -> bool:

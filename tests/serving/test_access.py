@@ -1,7 +1,9 @@
 """Who may ask what: strangers, callers with and without a scope, and others' things."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import toy
@@ -19,6 +21,8 @@ from pipelines.tokens import Tokens
 from serving.access import check_binding
 from serving.app import create_app
 from serving.gate import Guarded
+from serving.limits import Limits
+from serving.workers import app_from_environment, serve
 
 PUBLIC = {"/healthz", "/readyz", "/health"}
 MISSING = "0" * 12 + "7" + "0" * 19
@@ -39,8 +43,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         picture = {"derivative": store.blobs.put(region.encode(), ".jpg")}
         key = {"key": f"{item}#image", "item_id": item, "batch": "b", "segment": "image"}
         store.segments.append([key | picture | {"thumbnail": picture["derivative"]}])
-    with pytest.MonkeyPatch.context() as patch:
-        toy.use(patch)
+    with pytest.MonkeyPatch.context() as patched:
+        toy.use(patched)
         assert publish(store, toy.CHOICES, settings).event == "promoted"
         yield settings
 
@@ -141,8 +145,9 @@ def test_each_sees_their_own(client: TestClient, tokens: dict[str, dict[str, str
 
 
 def test_a_query_of_another_is_answered_as_a_missing_one(
-    client: TestClient, tokens: dict[str, dict[str, str]]
+    client: TestClient, tokens: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client.app.state.serving.service._journal, "_patience_s", 0.0)  # type: ignore[attr-defined]
     name = client.get("/v1/search?text=1", headers=tokens["eu"]).json()["query_id"]
     own = client.get(f"/v1/explain/{name}", headers=tokens["eu"])
     assert own.status_code == 200 and own.json()["adds_up"] is True
@@ -176,6 +181,46 @@ def test_revoked_tokens_and_removed_files_let_nobody_in(tmp_path: Path) -> None:
     assert broken.status_code == 503 and str(tmp_path) not in broken.text
     tokens.path.unlink()
     assert client.get("/v1/search?text=1", headers=headers).status_code == 401
+
+
+def test_a_home_that_is_away_lets_nobody_in_unless_it_is_open(tmp_path: Path) -> None:
+    settings, away = Settings(home=tmp_path / "home"), tmp_path / "away"
+    Tokens(settings.home / "tokens.json").add(Caller(user="ana"))
+    asked_nothing_yet = create_app(settings)
+    settings.home.rename(away)
+    for app in (asked_nothing_yet, create_app(settings)):
+        assert TestClient(app).get("/v1/search?text=1").status_code == 401
+    opened = create_app(settings, needs_token=False)
+    assert TestClient(opened).get("/v1/search?text=1").status_code == 503  # nothing released
+    away.rename(settings.home)
+    assert TestClient(opened).get("/v1/search?text=1").status_code == 401
+
+
+def test_a_home_without_tokens_goes_on_for_its_operator_while_it_is_away(tmp_path: Path) -> None:
+    settings, away = Settings(home=tmp_path / "home"), tmp_path / "away"
+    client = TestClient(create_app(settings))
+    assert client.get("/v1/search?text=1").status_code == 401  # maybe it has tokens
+    settings.home.mkdir()
+    assert client.get("/v1/search?text=1").status_code == 503  # nothing released
+    settings.home.rename(away)
+    assert client.get("/v1/search?text=1").status_code == 503
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+@pytest.mark.parametrize("with_tokens", [False, True])
+def test_a_process_that_begins_while_the_home_is_away_knows_whether_tokens_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_tokens: bool, is_open: bool
+) -> None:
+    settings = Settings(home=tmp_path / "home")
+    settings.home.mkdir()
+    if with_tokens:
+        Tokens(settings.home / "tokens.json").add(Caller(user="ana"))
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: settings.home.rename(tmp_path / "away"))
+    with patch.dict(os.environ):
+        serve(settings, Limits(), "127.0.0.1", 8000, 2, is_open)
+        client = TestClient(app_from_environment(), base_url="http://localhost")
+    status = 503 if is_open and not with_tokens else 401
+    assert client.get("/v1/search?text=1").status_code == status
 
 
 def test_every_route_is_behind_the_gate(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from pipelines.errors import Cleaned
 from pipelines.models import factory
 from pipelines.models.protocols import ModelChoice
 from pipelines.releases.publish import publish
+from pipelines.search.service import SearchService
 from pipelines.settings import Settings
 from pipelines.store import Store
 from serving.app import create_app
@@ -93,6 +95,7 @@ def test_filters_apply(client: TestClient) -> None:
         ({"text": "x", "where": "1 = 1; drop"}, "filter"),
         ({"image": "not base64!"}, "base64"),
         ({"image": base64.b64encode(b"no picture").decode()}, "corrupt"),
+        ({"image": ""}, "corrupt"),
         ({"text": "x", "k": 0}, "greater than"),
     ],
 )
@@ -101,6 +104,38 @@ def test_bad_queries_are_refused_with_the_way_out(
 ) -> None:
     response = client.post("/search", json=request_)
     assert response.status_code == 422 and said in response.text
+
+
+def test_an_empty_picture_is_told_where_a_text_is_answered(client: TestClient) -> None:
+    answer = client.post("/search", json={"text": "boat", "image": ""}).json()
+    assert answer["results"] and [each["input"] for each in answer["degraded"]] == ["image"]
+
+
+def test_a_body_that_is_no_json_is_named_as_the_body(client: TestClient) -> None:
+    answer = client.post("/search", content="{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and answer.json()["detail"].startswith("body: JSON decode")
+
+
+def test_a_wrong_method_names_all_that_are_right(client: TestClient) -> None:
+    for path, methods in (
+        ("/v1/search", "GET, HEAD, POST"),
+        ("/search", "GET, HEAD, POST"),
+        ("/v1/answer", "POST"),
+        ("/healthz", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+    ):
+        answer = client.put(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods), path
+    assert client.head("/v1/answer").status_code == 405
+
+
+def test_head_is_get_without_a_body(client: TestClient) -> None:
+    for path in ("/healthz", "/metrics", "/v1/items/boat", "/v1/items/ship", "/"):
+        whole, head = client.get(path), client.head(path)
+        assert head.status_code == whole.status_code and head.content == b"" != whole.content
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    counted = 'http_requests_total{method="HEAD",route="/items/{item_id}",status="404"}'
+    assert counted in client.get("/metrics").text
 
 
 def test_the_same_words_however_typed_are_one_query(client: TestClient) -> None:
@@ -129,6 +164,27 @@ def test_what_is_like_an_item_is_found_without_it(client: TestClient) -> None:
     assert client.get("/v1/similar/ship").json() == {"detail": "there is no such item"}
 
 
+def test_hops_are_counted_and_explained_and_have_no_page_made_ready(client: TestClient) -> None:
+    asked = {"text": "boat", "k": 1, "facets": True, "hops": [{"kind": "image", "threshold": -1}]}
+    answer = client.post("/hops", json=asked).json()
+    assert len(answer["results"]) == 1 and answer["facets"] is not None
+    told = client.get(f"/explain/{answer['query_id']}").json()
+    assert told["hops"] == answer["hops"] and told["hops"][0]["kind"] == "image"
+    refused = client.post("/hops", json=asked | {"prefetch": True})
+    assert refused.status_code == 422 and "prefetch" in refused.text
+
+
+def test_a_release_that_is_gone_cannot_be_asked_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*asked: object) -> None:
+        raise Cleaned("r000001 cannot be asked any more: its tables are gone")
+
+    monkeypatch.setattr(SearchService, "replay", gone)
+    refused = client.post(f"/replay/{'0' * 32}")
+    assert refused.status_code == 410 and "r000001" in refused.json()["detail"]
+
+
 def test_nothing_of_others_is_loaded_or_lets_others_in(client: TestClient) -> None:
     for path in ("/", "/v1/search?text=x", "/healthz", "/nothing"):
         answer = client.get(path, headers={"Origin": "https://elsewhere.example"})
@@ -150,9 +206,20 @@ def test_the_page_is_served_and_no_other_file(client: TestClient) -> None:
         assert client.get(path).status_code == 404
 
 
+def test_another_name_of_this_machine_is_refused_like_all_else(tmp_path: Path) -> None:
+    client = TestClient(create_app(Settings(home=tmp_path), only_local=True))
+    for host in ("evil.example", "localhost.evil.example", "localhost@evil.example", "[::1", ""):
+        answer = client.get("/healthz", headers={"Host": host})
+        assert answer.status_code == 400 and "localhost" in answer.json()["detail"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for host in ("LOCALHOST", "127.0.0.1:8000", "[::1]:8000"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
 def test_without_a_release_the_way_out_is_told(tmp_path: Path) -> None:
     with TestClient(create_app(Settings(home=tmp_path))) as client:
         for path in ("/search?text=x", "/readyz"):
             response = client.get(path)
             assert response.status_code == 503 and "mediadex index" in response.text
+            assert response.headers["retry-after"] == "1"
         assert client.get("/healthz").json() == {"status": "ok"}

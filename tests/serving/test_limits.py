@@ -64,6 +64,47 @@ def test_there_is_a_bound_on_those_that_wait_and_on_how_long(tmp_path: Path) -> 
     assert answered.status_code == 200
 
 
+def test_without_a_time_to_wait_a_free_slot_is_taken(tmp_path: Path) -> None:
+    stuck, limits = Stuck(), Limits(concurrent=1, wait_s=0, rate="")
+
+    async def ask() -> list[int]:
+        async with running(answering_app(tmp_path, limits, Answering(stuck))) as client:
+            stuck.free.set()
+            assert (await client.get(ASK)).status_code == 200
+            stuck.free.clear()
+            stuck.begun.clear()
+            first = asyncio.create_task(client.get(ASK))
+            await until(stuck.begun.is_set)
+            second = await client.get(ASK)
+            stuck.free.set()
+            return [(await first).status_code, second.status_code]
+
+    assert asyncio.run(ask()) == [200, 503]
+
+
+def test_only_paths_that_read_forms_take_large_ones(tmp_path: Path) -> None:
+    app = answering_app(tmp_path, Limits(json_bytes=1_000, rate=""), Answering())
+    described = app.openapi()["paths"]
+    forms = {
+        path
+        for path, how in described.items()
+        if "multipart/form-data" in how.get("post", {}).get("requestBody", {}).get("content", ())
+    }
+    assert len(forms) == 2
+    body = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\n%b\r\n--x--' % (b"1" * 2_000)
+    headers = {"Content-Type": "Multipart/Form-Data; boundary=x"}
+
+    async def ask() -> None:
+        async with running(app, "127.0.0.1") as client:
+            for path, how in described.items():
+                if "requestBody" in how.get("post", ()):
+                    for url in (path, path.removeprefix("/v1")):
+                        answer = await client.post(url, content=body, headers=headers)
+                        assert (answer.status_code != 413) == (path in forms), url
+
+    asyncio.run(ask())
+
+
 def test_a_request_that_comes_in_slowly_takes_no_slot(tmp_path: Path) -> None:
     limits = Limits(concurrent=1, wait_s=0.05, seconds=2.0, rate="")
 

@@ -15,7 +15,9 @@ from answering import Answering, answering_app, running
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 from pipelines.progress import LOGGER
 from pipelines.rights import Caller
@@ -123,6 +125,19 @@ def test_the_measures_have_the_names_that_dashboards_ask_for(tmp_path: Path) -> 
     assert counts["generation_time_ms_count"][()] == 0
     assert counts["cache_hits"]["results",] == 3 and counts["cache_misses"]["results",] == 1
     assert counts["mirror"]["bytes",] == 1024 and counts["journal"]["dropped",] == 2
+
+
+def test_every_worker_tells_what_it_counts_before_it_is_asked(tmp_path: Path) -> None:
+    class Busy(Answering):
+        def stats(self) -> dict[str, Any]:
+            return super().stats() | {"caches": {"results": (7, 5)}, "stands_in": "replica"}
+
+    async def ask(_: httpx.AsyncClient) -> None:
+        await until(lambda: REGISTRY.get_sample_value("cache_hits", {"level": "results"}) == 7)
+        assert REGISTRY.get_sample_value("cache_misses", {"level": "results"}) == 5
+        assert REGISTRY.get_sample_value("storage_away") == 1
+
+    asked(tmp_path, ask, Busy())
 
 
 def measured(text: str) -> dict[str, dict[tuple[str, ...], float]]:

@@ -94,6 +94,23 @@ def test_parts_of_a_file_are_sent(client: TestClient) -> None:
     assert client.get(url, headers={"Range": "bytes=99999-"}).status_code == 416
 
 
+def test_parts_and_copies_fit_to_the_file_that_they_are_of(client: TestClient) -> None:
+    url = "/media/audio-2/sound-0"
+    tag = client.get(url).headers["etag"]
+    part = {"Range": "bytes=0-9"}
+    assert client.get(url, headers={**part, "If-Range": tag}).content == SOUND[:10]
+    for other in ('"other"', f"W/{tag}", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        whole = client.get(url, headers={**part, "If-Range": other})
+        assert whole.status_code == 200 and whole.content == SOUND
+    for known in (tag, f'"other", W/{tag}', "*"):
+        answer = client.get(url, headers={**part, "If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    missing = client.get("/media/audio-9/sound-0", headers={"If-None-Match": "*"})
+    assert missing.status_code == 404
+    assert int(client.head(url).headers["content-length"]) == len(SOUND)
+
+
 @pytest.mark.parametrize(
     ("header", "bounds"),
     [

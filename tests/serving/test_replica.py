@@ -196,7 +196,7 @@ def test_a_start_without_the_storage_goes_by_the_ledger_of_the_copy(settings: Se
     gone(settings)
 
     async def work() -> None:
-        async with running(create_app(settings), "127.0.0.1") as client:
+        async with running(create_app(settings, needs_token=False), "127.0.0.1") as client:
             ready = (await client.get("/readyz")).json()
             assert ready == {"status": "ok", "release": "r000001", "storage": "replica"}
             answer = (await client.get("/search", params={"text": "1"})).json()

@@ -181,6 +181,8 @@ def test_an_id_of_somebody_else_is_refused(
         {"title": ["secret"]},
         {"item_id": "a\nb"},
         {"item_id": ""},
+        {"item_id": "a/../b"},
+        {"item_id": "."},
         {"region": "us"},
         {"access": ["hr"]},
         {"name": "a.exe", "text": "MZ"},

@@ -36,12 +36,14 @@ class Probe:
 class Encoded:
     """The probes of a query by channel, and the channels that could not be asked.
 
-    `ms` tells how long each channel's probe took (milliseconds).
+    `ms` tells how long each channel's probe took (milliseconds). `like` names the items of whose
+    vectors the probes were made, where they are not the query's own.
     """
 
     probes: dict[str, Probe] = field(default_factory=dict)
     degraded: list[Degraded] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
+    like: tuple[str, ...] | None = None
 
 
 class ChannelEncoders:

@@ -74,6 +74,13 @@ def compile_filter(expression: str) -> str:
         _refuse("the expression is nested too deeply")
 
 
+def fields_of(expression: str) -> set[str]:
+    """Return the names of the columns and keys that are compared; raises InvalidFilter."""
+    from sqlglot.expressions import Column
+
+    return {_field(node).name for node in _parse(expression).find_all(Column)}
+
+
 def _refuse(reason: str) -> NoReturn:
     example = "region = 'eu' AND (width >= 640 OR tags IN ('press', 'launch'))"
     raise InvalidFilter(f"filter refused: {reason}; allowed is, for example: {example}") from None

@@ -152,6 +152,19 @@ def both(*conditions: str | None) -> str | None:
     return " AND ".join(f"({each})" for each in conditions if each) or None
 
 
+def matching(facts: pa.Table, where: str) -> set[str]:
+    """Return the ids of those of some facts that a compiled filter matches.
+
+    Filters read JSON, which the tables of facts hold as text and Delta cannot look into.
+    """
+    import lance
+
+    extra = facts["extra"].cast(pa.json_())
+    rows = facts.set_column(facts.schema.get_field_index("extra"), "extra", extra)
+    found = lance.write_dataset(rows, "memory://").to_table(columns=["item_id"], filter=where)
+    return set(found["item_id"].to_pylist())
+
+
 def best_rows(found: pa.Table, values: np.ndarray) -> Found:
     """Return the best row of each item, of rows with their values; NaN is like no other."""
     ids = found["item_id"].to_pylist()

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.releases.manifest import Learned
 from pipelines.search.fusion.calibration import calibration_error, fit_platt, platt, scale_of
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.profiles import DEFAULT, weights
 from pipelines.search.fusion.scores import FLOOR
 
@@ -204,14 +205,15 @@ class _Table:
     """One query's candidates: evidence (items, channels), which of it is there, and gains (items,).
 
     Items stand in the order of their ids, so that ties are broken by these. `trust` (channels,) is
-    what the query makes of each weight; `best` the gain of the best ranking, `grades` the number of
-    relevant items.
+    what the query makes of each weight, `asked` (channels,) is 1 for those that found anything;
+    `best` the gain of the best ranking, `grades` the number of relevant items.
     """
 
     evidence: np.ndarray
     there: np.ndarray
     gains: np.ndarray
     trust: np.ndarray
+    asked: np.ndarray
     best: float
     grades: int
 
@@ -219,7 +221,7 @@ class _Table:
         """Return the first items by the weighted mean of what they have, as `scores.fuse` does."""
         trusted = shares * self.trust
         total = self.there @ trusted
-        least = FLOOR * float(self.there.any(axis=0) @ trusted)
+        least = FLOOR * float(self.asked @ trusted)
         fused = self.evidence @ trusted / np.maximum(total, max(least, _TINY))
         scores = np.where(total > 0, fused, -1.0)
         return np.argsort(-scores, kind="stable")[:_DEPTH]
@@ -293,6 +295,7 @@ def _table(
         there,
         np.exp2([each.relevant.get(item, 0) for item in items]) - 1,
         np.array([each.trust.get(name, 1.0) for name in names]),
+        np.isin(names, Evidence.of(each.evidence).channels).astype(float),
         float(ideal @ _DISCOUNTS[: len(ideal)]),
         sum(grade > 0 for grade in grades),
     )

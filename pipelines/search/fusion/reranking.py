@@ -17,6 +17,9 @@ RERANK = "rerank"
 LEXICAL = "lexical"
 CROSS_ENCODER = "cross-encoder:NAME_OR_PATH"
 
+MOST_READ = 50
+"""So many items are read, the best, however many are asked for: so pages go on from each other."""
+
 _FEW = 5
 _ALPHA = 0.3
 _CLOSENESS_SHARE = 0.3
@@ -117,27 +120,34 @@ def item_scores(
     return best
 
 
-def rerank(ranked: Sequence[Scored], scores: Mapping[str, float], share: float) -> list[Scored]:
-    """Blend fused scores with those of a re-ranker (item to 0..1), which count for `share`.
+def rerank(
+    ranked: Sequence[Scored], scores: Mapping[str, float], share: float, depth: int = MOST_READ
+) -> list[Scored]:
+    """Blend the best `depth` fused scores with a re-ranker's (item to 0..1), which get a `share`.
 
     Five results or fewer stay as they are. An item without a passage cannot be read: it gets the
     mean score of those that can, which neither lifts it above what was read and found to fit nor
     drops it below what was read and found not to; among themselves, such items keep their order.
+    What follows the best keeps its order below them, with what the fused scores count for.
     """
-    known = [scores[entry.item_id] for entry in ranked if entry.item_id in scores]
+    best, rest = ranked[:depth], ranked[depth:]
+    known = [scores[entry.item_id] for entry in best if entry.item_id in scores]
     if len(ranked) <= _FEW or not known or share <= 0:
         return list(ranked)
     usual = sum(known) / len(known)
-    return in_order(
-        [
-            Scored.of(
-                entry.item_id,
-                {name: (1 - share) * part for name, part in entry.channels.items()}
-                | {RERANK: share * scores.get(entry.item_id, usual)},
-            )
-            for entry in ranked
-        ]
-    )
+    blended = [
+        Scored.of(
+            entry.item_id,
+            _scaled(entry, 1 - share) | {RERANK: share * scores.get(entry.item_id, usual)},
+        )
+        for entry in best
+    ]
+    below = (Scored.of(entry.item_id, _scaled(entry, 1 - share)) for entry in rest)
+    return [*in_order(blended), *below]
+
+
+def _scaled(entry: Scored, by: float) -> dict[str, float]:
+    return {name: by * part for name, part in entry.channels.items()}
 
 
 def _closeness(text: Sequence[str], held: set[str]) -> float:

@@ -138,10 +138,14 @@ def recency(days: float) -> float:
 
 
 def _mean(found: Evidence, weights: np.ndarray) -> np.ndarray:
-    """Weigh what an item has. One light channel alone does not speak for it as all of them do."""
+    """Weigh what an item has. One light channel alone does not speak for it as all of them do.
+
+    The floor is that of all channels of the evidence, also of those that no candidate has: else a
+    score would depend on how many others are looked at.
+    """
     shares = np.nan_to_num(weights)
     there = ~np.isnan(found.matrix)
-    total, least = there @ shares, FLOOR * (there.any(axis=0) @ shares)
+    total, least = there @ shares, FLOOR * shares.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         parts = found.matrix * shares / np.maximum(total, least)[:, None]
     parts[total <= 0] = np.nan

@@ -24,7 +24,8 @@ def explanation(record: Record, hidden: Collection[str] = frozenset()) -> dict[s
         "at": record.at.isoformat(),
         "release": record.release,
         **record.answer,
-        "repeats": record.repeats,
+        # Whose query it was is known of those that are still there.
+        "repeats": record.repeats if record.first else None,
         "masked": record.masked,
         "confidence": record.confidence,
         "weights": dict(record.weights),

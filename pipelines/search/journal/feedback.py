@@ -10,6 +10,7 @@ from pipelines import ledger
 from pipelines.errors import BadInput
 from pipelines.outcomes import now
 from pipelines.recipes import digest
+from pipelines.rights import Caller
 from pipelines.search.journal.queries import Journal
 from pipelines.search.journal.records import Record
 from pipelines.search.journal.replay import query_of
@@ -38,22 +39,24 @@ class Feedback:
         """How many entries were lost."""
         return self._writer.dropped
 
-    def add(
+    async def add(
         self,
         query_id: str,
         item_id: str,
         kind: Kind,
         position: int | None = None,
-        user: str | None = None,
+        caller: Caller | None = None,
     ) -> None:
-        """Note what `user` (a pseudonym) thought of an item; without `position`, where it stood.
+        """Note what a caller, whose user is a pseudonym, thought of an item.
 
-        Raises BadInput for a query that this user did not ask, and for an item that it was not
-        answered with.
+        Without `position`, it is where the item stood. Raises BadInput for a query that is not
+        theirs, and for an item that it was not answered with.
         """
         if kind not in get_args(Kind):
             raise BadInput(f"there is no such feedback; choose {', '.join(get_args(Kind))}")
-        record = self._journal.get(query_id)
+        user = caller.user if caller else None
+        record = await self._journal.get(query_id, caller)
+        # Operators may know of a query without having asked it.
         if record is None or record.user != user:
             raise BadInput("there is no such query; give the query_id of an answer of yours")
         shown = [result["item_id"] for result in record.results]

@@ -2,8 +2,8 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,16 @@ from pipelines.search.asked.query import Query
 from pipelines.search.fusion.scores import ids_of, scores_of
 from pipelines.search.retrieval import Retrieval
 
+if TYPE_CHECKING:
+    from pipelines.search.hops import Hop
+
 MOST_CANDIDATES = 500
 """So many candidates of a query are kept, the best."""
 
 _MEDIA = ("image", "sound", "clip")
 _MADE = ("guess", "degraded")
+# A query that asks with nothing but what it is made of.
+_ITSELF: Mapping[str, Any] = {"like": None, "hop": None}
 # Of the answer document, what is kept elsewhere, or can be counted again.
 _ELSEWHERE = {"query_id", "release", "results", "trace", "facets"}
 
@@ -43,8 +48,10 @@ class Record:
 
     `user` is a pseudonym; `rights` are a caller's without the user, `None` the operator's.
     `request` says what was asked but for media, of which only their kinds stay, and `answer` what
-    stood above the results. `repeats` is the query whose answer a cache gave again. `masked` tells
-    that private data was found in what was asked, and taken out.
+    stood above the results. Its `like` names the items whose vectors were asked with; it is a list,
+    that may be empty, for what was asked in hops, of which `hop` is the one that answered, and else
+    `None`. `repeats` is the query whose answer a cache gave again, and `first` that query, where it
+    is known. `masked` tells that private data was found in what was asked, and taken out.
     """
 
     query_id: str
@@ -62,13 +69,13 @@ class Record:
     confidence: float | None = None
     masked: bool = False
     repeats: str | None = None
+    first: "Record | None" = None
 
     @property
     def items(self) -> set[str]:
         """The ids of all items that it names."""
-        like = self.request.get("like")
         shown = {result["item_id"] for result in self.results}
-        return {*shown, *self.candidates.items, *([like] if like else [])}
+        return {*shown, *self.candidates.items, *(self.request.get("like") or ())}
 
     def is_of(self, caller: Caller | None) -> bool:
         """Tell whether a caller may know of it: who asked, and operators.
@@ -86,17 +93,18 @@ def recorded(
     asked: Retrieval,
     document: Mapping[str, Any],
     caller: Caller | None = None,
-    like: str | None = None,
+    hop: "Hop | None" = None,
 ) -> Record:
-    """Record a query that was answered by `document`; `like` is the item that it was asked by.
+    """Record a query that was answered by `document`, in hops by `hop`.
 
     Its text is the one that answered, where it was asked in other words.
     """
-    query = replace(asked.query, text=asked.reworded or asked.query.text)
+    like = [*(asked.encoded.like or ())]
+    origin = {"like": like if like or hop else None, "hop": asdict(hop) if hop else None}
     ids = ids_of(asked.ranked)[:MOST_CANDIDATES]
     scores = scores_of(asked.ranked)[:MOST_CANDIDATES]
     return Record(
-        **_head(query, document, caller, like),
+        **_head(asked.worded, document, caller, asked.at, origin),
         weights=dict(asked.weights),
         probes=dict(asked.encoded.probes),
         candidates=Candidates(
@@ -114,19 +122,23 @@ def repeated(
     query: Query, document: Mapping[str, Any], first: str, caller: Caller | None = None
 ) -> Record:
     """Record a query that a cache answered with what the query `first` was answered with."""
-    return Record(**_head(query, document, caller, None), repeats=first)
+    return Record(**_head(query, document, caller, now()), repeats=first)
 
 
 def _head(
-    query: Query, document: Mapping[str, Any], caller: Caller | None, like: str | None
+    query: Query,
+    document: Mapping[str, Any],
+    caller: Caller | None,
+    at: dt.datetime,
+    origin: Mapping[str, Any] = _ITSELF,
 ) -> dict[str, Any]:
     return {
         "query_id": document["query_id"],
-        "at": now(),
+        "at": at,
         "release": document["release"],
         "user": caller.user if caller else None,
         "rights": _rights(caller),
-        "request": _request(query, document["profile"]) | {"like": like},
+        "request": {**_request(query, document["profile"]), **origin},
         "answer": {name: value for name, value in document.items() if name not in _ELSEWHERE},
         "results": document["results"],
         "trace": document["trace"],

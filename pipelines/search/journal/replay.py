@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,24 @@ from pipelines.search.asked.encoding import Encoded
 from pipelines.search.asked.query import Degraded, Guess, Query, Sound
 from pipelines.search.journal.records import Record
 
+_ORIGIN = ("like", "hop")
+
 
 def replayed_query(record: Record) -> tuple[Query, Encoded, Caller | None]:
     """Return what to ask the release that answered: the query, its vectors, and who asked.
 
     Nothing is to be encoded or guessed again; media are stood for by empty ones. Where the record
-    is `masked`, BM25 and the filter are asked with the masked words.
+    is `masked`, BM25 and the filter are asked with the masked words. What a cache answered is asked
+    as that was which it repeats, for the same page.
     """
-    return query_of(record), _encoded(record), _caller(record)
+    first, page = record.first or record, record.request
+    query = replace(query_of(first), k=page["k"], offset=page["offset"])
+    return query, _encoded(first), _caller(record)
 
 
 def query_of(record: Record) -> Query:
     """Return the query that was asked; an empty picture or sound stands for each that was."""
-    said = {name: value for name, value in record.request.items() if name != "like"}
+    said = {name: value for name, value in record.request.items() if name not in _ORIGIN}
     blank = Image.new("L", (1, 1))
     sound, guess = said["sound"], said["guess"]
     return Query(
@@ -47,7 +53,8 @@ def _encoded(record: Record) -> Encoded:
         for what in ("channel", "input")
         if what in each
     ]
-    return Encoded(dict(record.probes), missing)
+    like = record.request["like"]
+    return Encoded(dict(record.probes), missing, like=tuple(like) if like else None)
 
 
 def _caller(record: Record) -> Caller | None:
@@ -74,7 +81,7 @@ def difference(record: Record, document: Mapping[str, Any]) -> dict[str, Any]:
         "max_difference": largest,
         "missing": len(before.keys() - after.keys()),
         "added": len(after.keys() - before.keys()),
-        "masked": record.masked,
+        "masked": record.masked or bool(record.first and record.first.masked),
     }
 
 

@@ -58,7 +58,7 @@ def record_of(row: Mapping[str, Any]) -> Record:
         release=row["release"],
         user=row["user"],
         rights=None if row["rights"] is None else from_json(row["rights"]),
-        request=from_json(row["request"]),
+        request=_request(row["request"]),
         answer=from_json(row["answer"]),
         results=from_json(row["results"]),
         trace=from_json(row["trace"]),
@@ -78,6 +78,13 @@ def record_of(row: Mapping[str, Any]) -> Record:
         masked=row["masked"],
         repeats=row["repeats"],
     )
+
+
+def _request(written: str) -> dict[str, Any]:
+    """Read what was asked; older versions wrote one item of `like` without a list."""
+    request = from_json(written)
+    like = request["like"]
+    return request | {"like": [like] if isinstance(like, str) else like}
 
 
 def _json(value: Any) -> str:

@@ -29,7 +29,7 @@ from pipelines.tables.facts import equals_any
 DEPTH = 100
 MEDIA = ("text", "image", "audio", "video")
 """What can be asked with, and found: texts and documents count as one."""
-_ASKING_CHANNELS = {"encode", "search", "union", "widen"}
+_ASKING_CHANNELS = {"encode", "search", "union", "widen", "further"}
 _KINDS: tuple[Kind, ...] = ("image", "audio", "video")
 
 

@@ -34,7 +34,7 @@ STAGES = (
     Stage("classify", ("detect_modality",), 12.0),
     Stage("guess words", ("expand",), None),
     Stage("embed", ("encode",), 112.0),
-    Stage("search", ("search", "union", "reword", "widen"), 67.0),
+    Stage("search", ("search", "union", "reword", "widen", "further"), 67.0),
     Stage("rerank", ("rerank",), 24.0),
     Stage("post", (), 10.0),
 )

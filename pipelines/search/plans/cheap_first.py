@@ -55,7 +55,7 @@ def is_clear(asked: Retrieval) -> bool:
 
     These are the same for every page of an answer, so that one continues the other.
     """
-    if len(asked.ranked) < asked.wanted:
+    if len(asked.ranked) < asked.query.k:
         return False
     best, last = asked.ranked[0], asked.ranked[asked.query.k - 1]
     return match_of(best) >= CLEAR and match_of(last) >= NEAR

@@ -5,6 +5,7 @@ from pipelines.search.stages.diversify import Diversify
 from pipelines.search.stages.encode import Encode
 from pipelines.search.stages.expand import Expand
 from pipelines.search.stages.explain import Explain
+from pipelines.search.stages.further import Further
 from pipelines.search.stages.fuse import Fuse
 from pipelines.search.stages.govern import Govern
 from pipelines.search.stages.judge import Judge
@@ -21,14 +22,15 @@ from pipelines.search.stages.widen import Widen
 ASKING: tuple[Stage, ...] = (Normalise(), DetectModality(), Expand(), Encode())
 _FINDING: tuple[Stage, ...] = (Search(), Union(), Fuse())
 SHOWING: tuple[Stage, ...] = (Govern(), Explain())
-ANSWERING: tuple[Stage, ...] = (
+RANKING: tuple[Stage, ...] = (
     *_FINDING,
     Widen(_FINDING),
     Reword((Encode(), *_FINDING)),
+    Further(_FINDING),
     Judge(),
     Personalise(),
     Rerank(),
     Diversify(),
-    *SHOWING,
 )
+ANSWERING = (*RANKING, *SHOWING)
 STAGES = (*ASKING, *ANSWERING)

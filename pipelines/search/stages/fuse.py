@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pipelines.search import catalog
 from pipelines.search.fusion.profiles import PROFILES
-from pipelines.search.fusion.scores import fuse
+from pipelines.search.fusion.scores import fuse, ids_of
 from pipelines.search.retrieval import Retrieval
 from pipelines.search.weighing import kinds, modality, on_scale, shares_of, similarities
 
@@ -27,7 +27,7 @@ class Fuse:
         if profile.recency:
             found = asked.evidence.ids
             days = await asyncio.to_thread(catalog.ages, asked.searcher.store, found, asked.at)
-        asked.ranked = fuse(
+        ranked = fuse(
             asked.evidence,
             asked.weights,
             profile,
@@ -35,3 +35,6 @@ class Fuse:
             modality(asked.query),
             await kinds(asked, profile, asked.evidence.ids),
         )
+        known = {*ids_of(asked.settled)}
+        others = (entry for entry in ranked if entry.item_id not in known)
+        asked.ranked = [*asked.settled, *others] if known else ranked

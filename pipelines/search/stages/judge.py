@@ -15,7 +15,7 @@ class Judge:
         """Leave the reason, where there is no good match."""
         query = asked.query
         # Whoever filters asks for what passes the filter, however far it is.
-        if not asked.settings.refuse_nonsense or query.where or asked.given:
+        if not asked.settings.refuse_nonsense or query.where or asked.encoded.like:
             return
         if query.pictures or query.sound:
             return

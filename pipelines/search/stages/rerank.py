@@ -5,10 +5,9 @@ import asyncio
 from pipelines.errors import ModelUnavailable
 from pipelines.search.asked.expansion import reason_of
 from pipelines.search.asked.query import Degraded
-from pipelines.search.fusion.reranking import LEXICAL, item_scores, rerank, reranker
+from pipelines.search.fusion.reranking import LEXICAL, MOST_READ, item_scores, rerank, reranker
 from pipelines.search.retrieval import Retrieval
 
-_BEST = 50  # items that are read
 _PASSAGES = 1_000
 _SHARE = 0.3
 
@@ -20,13 +19,11 @@ class Rerank:
 
     async def run(self, asked: Retrieval) -> None:
         """Blend in the re-ranker's scores."""
-        chosen, words = asked.query.reranker, asked.query.literal
+        chosen, words = asked.query.reranker, asked.worded.literal
         if chosen in (None, "none") or not words:
             return
-        depth = max(_BEST, asked.wanted)
-        best = list(asked.ranked[:depth])
         with asked.part("passages"):
-            names = [entry.item_id for entry in best]
+            names = [entry.item_id for entry in asked.ranked[:MOST_READ]]
             passages = await asked.searcher.tables.texts(names, _PASSAGES)
         spec = LEXICAL if chosen == "lexical" else f"cross-encoder:{asked.settings.cross_encoder}"
         try:
@@ -37,5 +34,4 @@ class Rerank:
         except ModelUnavailable as error:
             asked.encoded.degraded.append(Degraded("input", "reranker", reason_of(error)))
             return
-        # The others' scores do not compare with these any more.
-        asked.ranked = rerank(best, scores, _SHARE)
+        asked.ranked = rerank(asked.ranked, scores, _SHARE)

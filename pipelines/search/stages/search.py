@@ -33,7 +33,7 @@ class Search:
         probes = asked.encoded.probes
         kept = {name: probe for name, probe in probes.items() if name not in look.spared}
         asked.encoded = replace(asked.encoded, probes=kept)
-        match asked.query.plan:
+        match asked.query.plan if not asked.depth else "parallel":
             case "filter_then_vector":
                 await self._by_words_first(asked)
             case "ann_then_bm25":
@@ -47,7 +47,7 @@ class Search:
         words = _word_leg(asked, asked.allowed)
         await _gathered(asked, words)
         chosen = asked.hits.get(BM25, Found())
-        if len(chosen) < asked.wanted:
+        if len(chosen) < asked.query.k:
             # Without words there is nothing to choose by, which is not widening.
             asked.widened |= bool(words)
             await _gathered(asked, _vector_legs(asked))
@@ -62,7 +62,7 @@ class Search:
         await _gathered(asked, _vector_legs(asked))
         chosen = set[str]().union(*asked.hits.values())
         allowed = asked.allowed
-        if len(chosen) < asked.wanted:
+        if len(chosen) < asked.query.k:
             asked.widened = True
         else:
             allowed = _among(allowed, chosen)
@@ -92,7 +92,7 @@ def _word_leg(asked: Retrieval, allowed: Allowed) -> dict[str, Awaitable[Found]]
     words = asked.query.literal
     if not words or not asked.asks_words or BM25 in asked.hits:
         return {}
-    return {BM25: asked.engine.match(words, allowed, asked.rows, asked.wanted)}
+    return {BM25: asked.engine.match(words, allowed, asked.rows, asked.items)}
 
 
 async def _nearest(asked: Retrieval, channel: str, vector: np.ndarray) -> Found:
@@ -100,11 +100,14 @@ async def _nearest(asked: Retrieval, channel: str, vector: np.ndarray) -> Found:
     domains = asked.look.domains
 
     def ask(allowed: Allowed) -> Awaitable[Found]:
-        return asked.engine.nearest(channel, vector, allowed, asked.rows, asked.wanted)
+        return asked.engine.nearest(channel, vector, allowed, asked.rows, asked.items)
 
-    if domains is None or not by_domain.is_parted(asked, channel):
+    if domains is None:
         return await ask(asked.allowed)
-    shards = (await asked.searcher.router()).shards_of(channel, domains)
+    there = await (await asked.searcher.router()).shards(channel, asked.allowed)
+    if not by_domain.is_parted(asked, there):
+        return await ask(asked.allowed)
+    shards = [name for name in (*domains, None) if name in there]
     each = await asyncio.gather(*(ask(_within(asked.allowed, shard)) for shard in shards))
     best = Found()
     for shard, found in zip(shards, each, strict=True):

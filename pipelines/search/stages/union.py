@@ -7,12 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from pipelines.search.fusion.profiles import PROFILES
-from pipelines.search.fusion.scores import fuse
+from pipelines.search.fusion.scores import fuse, ids_of
 from pipelines.search.retrieval import Retrieval
 from pipelines.search.weighing import kinds, modality, on_scale, shares_of, similarities
-
-_FEWEST = 100
-_PER_RESULT = 5
 
 
 class Union:
@@ -32,7 +29,8 @@ class Union:
         cut = [name for name in asked.encoded.probes if channels[name].rows > asked.rows]
         if not cut:
             return
-        asked.candidates = await _promising(asked, cut)
+        promising = await _promising(asked, cut)
+        asked.candidates = [*dict.fromkeys([*ids_of(asked.settled), *promising])]
 
         async def complete(name: str) -> None:
             if missing := asked.hits[name].lacks(asked.candidates or ()):
@@ -47,7 +45,7 @@ async def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
     profile, found = replace(PROFILES[asked.profile], recency=0.0), similarities(asked)
     hopes = found.matrix.copy()
     for column, name in enumerate(found.channels):
-        if name in cut and len(asked.hits[name]):
+        if name in cut:
             values = hopes[:, column]
             values[np.isnan(values)] = asked.hits[name].scores.min()
     return fuse(
@@ -56,5 +54,5 @@ async def _promising(asked: Retrieval, cut: Collection[str]) -> list[str]:
         profile,
         asked=modality(asked.query),
         kinds=await kinds(asked, profile, found.ids),
-        most=max(_FEWEST, _PER_RESULT * asked.wanted),
+        most=asked.ranks,
     ).ids

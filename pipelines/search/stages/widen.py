@@ -24,11 +24,16 @@ class Widen:
             return
         if look.domains is not None:
             asked.hits = {}
-        known = {**asked.encoded.probes, **look.spared}
-        probes = {name: known[name] for name in asked.searcher.manifest.channels if name in known}
-        asked.encoded = replace(asked.encoded, probes=probes)
-        asked.look, asked.candidates = Look(), None
+        look_at_all(asked)
         for stage in self._again:
             with asked.part(stage.name):
                 await stage.run(asked)
         asked.widened |= look.domains is not None and len(asked.ranked) > found
+
+
+def look_at_all(asked: Retrieval) -> None:
+    """Have the next search look at the whole release, in all channels that can be asked."""
+    known = {**asked.encoded.probes, **(asked.look or Look()).spared}
+    probes = {name: known[name] for name in asked.searcher.manifest.channels if name in known}
+    asked.encoded = replace(asked.encoded, probes=probes)
+    asked.look, asked.candidates = Look(), None

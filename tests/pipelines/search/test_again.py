@@ -1,8 +1,9 @@
 """Answers that are given again: from caches within the same rights, and from the journal."""
 
-import asyncio
+import datetime as dt
 from collections.abc import Iterator
-from functools import cache
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,64 +11,22 @@ import numpy as np
 import pytest
 import toy
 from toy import CHOICES, fill, item_id
+from two_regions import EU, US, Home, ids, opened
 
 from pipelines.errors import BadInput
 from pipelines.models import factory
-from pipelines.models.suite import ModelSuite
 from pipelines.outcomes import now
-from pipelines.privacy.pii import Detector
 from pipelines.releases.publish import publish
 from pipelines.rights import Caller
-from pipelines.search import following
 from pipelines.search.asked.query import Query
+from pipelines.search.kept import Question
 from pipelines.search.service import SearchService
-from pipelines.settings import Settings
-from pipelines.store import Store
-
-EU, US = Caller(user="ana", region="eu"), Caller(user="bob", region="us")
-
-
-class Home:
-    """A home of ten items, six in the EU and four in the US, and a service that answers from it."""
-
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        self.store = Store(settings.root)
-        self.runner = asyncio.Runner()
-        self.service = SearchService(self.store, settings, mirror=True, journal=True)
-
-    def ask(self, text: str, caller: Caller | None = None, **how: Any) -> dict[str, Any]:
-        return self.runner.run(self.service.search(Query(text, **how), caller=caller))
-
-    def run(self, work: Any) -> Any:
-        return self.runner.run(work)
-
-    def close(self) -> None:
-        self.run(self.service.close())
-
-
-@cache
-def detector() -> Detector:
-    return Detector()
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    toy.use(monkeypatch)
-    monkeypatch.setattr(ModelSuite, "detector", lambda suite: detector())
-    monkeypatch.setattr(following, "_POLL_S", 0.0)
-    monkeypatch.setattr(following, "_IDLE_S", 0.0)
-    home = Home(Settings(home=tmp_path, refuse_nonsense=False))
-    fill(home.store, range(6), region="eu")
-    fill(home.store, range(6, 10), region="us")
-    publish(home.store, CHOICES, home.settings)
-    home.run(home.service.start())
-    yield home
-    home.close()
-
-
-def ids(answer: dict[str, Any]) -> list[str]:
-    return [result["item_id"] for result in answer["results"]]
+def home(tmp_path: Path) -> Iterator[Home]:
+    with opened(tmp_path) as home:
+        yield home
 
 
 def test_the_same_question_is_answered_from_the_cache_as_a_query_of_its_own(home: Home) -> None:
@@ -102,6 +61,21 @@ def test_a_region_that_changed_holds_before_it_is_indexed_and_in_older_releases(
     assert home.run(home.service.item(item_id(2), EU)) is None
 
 
+def test_a_release_of_rows_that_are_older_than_their_items_shows_nothing_withdrawn(
+    home: Home,
+) -> None:
+    long_ago = {"updated_at": now() - dt.timedelta(days=1)}
+    for number, change in ((2, {"region": "us"}), (4, {"deleted": True})):
+        where = f"item_id = '{item_id(number)}'"
+        [row] = home.store.items.rows(where=where)
+        home.store.items.replace(where, [row | long_ago | change])
+    assert publish(home.store, CHOICES, home.settings).manifest.release == "r000002"
+    answer = home.ask("3", EU)
+    assert answer["release"] == "r000002"
+    assert {*ids(answer)} == {item_id(number) for number in (0, 1, 3, 5)}
+    assert {*ids(home.ask("4", k=20))} == {item_id(each) for each in range(10) if each != 4}
+
+
 def test_neither_a_release_nor_an_erasure_is_answered_by_what_was_before(home: Home) -> None:
     before = home.ask("3", k=20)
     toy.erase(home.store, item_id(3))
@@ -128,13 +102,55 @@ def test_a_question_that_means_the_same_is_answered_alike_where_that_is_wanted(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(factory, "image_encoder", Counting)
-    assert [home.ask(word)["cached"] for word in ("four", "vier")] == [None, None]
+    assert [home.ask(word)["cached"] for word in ("boat", "ship")] == [None, None]
     alike = Home(home.settings.model_copy(update={"semantic_cache": True}))
-    first, second = alike.ask("four"), alike.ask("vier")
+    first, second = alike.ask("boat"), alike.ask("ship")
     assert second["cached"] == "semantic" and second["results"] == first["results"]
-    assert alike.ask("seven")["cached"] is None
-    assert alike.ask("vier", EU)["cached"] is None, "other rights, other answers"
+    assert alike.ask("canoe")["cached"] is None
+    assert alike.ask("ship", EU)["cached"] is None, "other rights, other answers"
     alike.close()
+
+
+def test_words_matched_are_those_that_were_asked_with_now(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory, "image_encoder", Counting)
+    passage = toy.row(item_id(3), "image", 3) | {"source": "ocr", "text": "red boats in a row"}
+    del passage["identity"], passage["vector"]
+    home.store.passages.upsert([passage])
+    publish(home.store, CHOICES, home.settings)
+    alike = Home(home.settings.model_copy(update={"semantic_cache": True}))
+
+    def words(text: str, cached: str | None) -> list[str]:
+        answer = alike.ask(text, k=20)
+        assert answer["cached"] == cached
+        [found] = [each for each in answer["results"] if each["item_id"] == item_id(3)]
+        return found["matched"]  # type: ignore[no-any-return]
+
+    assert words("Boats row red", None) == ["Boats", "row", "red"]
+    assert words("rows and BOAT", "semantic") == ["rows", "BOAT"]
+    alike.close()
+
+
+def test_answers_of_other_settings_are_not_given(home: Home) -> None:
+    view = home.run(home.service.view())
+
+    def key(**changed: Any) -> str:
+        searcher = copy(view.searcher)
+        searcher.settings = home.settings.model_copy(update=changed)
+        return Question(Query("3"), replace(view, searcher=searcher), None, None).key
+
+    others = {
+        key(**{name: value})
+        for name, value in (
+            ("reranker", "lexical"),
+            ("cross_encoder", "m"),
+            ("recency", 0.2),
+            ("personal", 0.1),
+            ("refuse_nonsense", True),
+        )
+    }
+    assert len(others | {key()}) == 6 and key(workers=7) == key()
 
 
 def test_a_query_is_explained_and_replayed_by_its_id(home: Home) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.channels import CHANNELS
 from pipelines.errors import BadInput
 from pipelines.search.fusion import calibration
+from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.one_vector import mean_vector
 from pipelines.search.fusion.profiles import BM25, DEFAULT, PROFILES, weights
 from pipelines.search.fusion.scores import RECENCY, Scored, fuse, recency
@@ -246,3 +247,11 @@ def test_one_match_among_many_words_says_little() -> None:
 
 def test_every_channel_has_a_weight_by_default() -> None:
     assert weights().keys() == {*CHANNELS, BM25}
+
+
+def test_a_score_does_not_depend_on_which_others_are_looked_at() -> None:
+    found = Evidence.of({"a": {"caption": 0.8}, "b": {"visual": 0.3, "caption": 0.1}})
+    both = fuse(found, weights())
+    alone = fuse(Evidence(["a"], found.channels, found.rows(["a"])), weights())
+    assert alone[0] == next(each for each in both if each.item_id == "a")
+    assert alone[0].score < 0.8

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import stocked
+from pydantic_core import to_json
 from toy import CHOICES, Toy, fill, item_id
 from waiting import PATIENCE_S
 
 from pipelines import ledger, outcomes
+from pipelines.erasure import facts
 from pipelines.erasure.purge import purge
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, MediadexError
 from pipelines.models import factory
 from pipelines.privacy.pii import Finding
 from pipelines.releases import log
@@ -30,13 +33,14 @@ from pipelines.search.asked.query import Guess, Query, Sound
 from pipelines.search.engines.found import Found
 from pipelines.search.fusion.evidence import Evidence
 from pipelines.search.fusion.scores import Scored
-from pipelines.search.journal import writing
+from pipelines.search.hops import Hop
+from pipelines.search.journal import queries, writing
 from pipelines.search.journal.explaining import adds_up, explanation
 from pipelines.search.journal.feedback import Feedback, labels
 from pipelines.search.journal.queries import Journal, new_id
 from pipelines.search.journal.records import Record, recorded, repeated
 from pipelines.search.journal.replay import difference, replayed_query
-from pipelines.search.journal.rows import row_of
+from pipelines.search.journal.rows import record_of, row_of
 from pipelines.search.journal.writing import Writer
 from pipelines.search.retrieval import Retrieval
 from pipelines.search.searcher import Searcher
@@ -105,7 +109,7 @@ def document(query_id: str | None = None, **changed: Any) -> dict[str, Any]:
         "widened": False,
         "no_match": None,
         "cached": None,
-        "trace": [{"step": "encode", "at_ms": 0.0, "ms": 1.0, "parts": {}}],
+        "trace": [{"step": "encode", "at_ms": 0.0, "ms": 1.0, "parts": {"visual": 1.0}}],
         "results": [result("a", 0.5, visual=0.5), result("b", 0.25, visual=0.1, ocr=0.15)],
         **changed,
     }
@@ -119,6 +123,10 @@ def record(query_id: str | None = None, **changed: Any) -> Record:
     return replace(recorded(retrieval(), document(query_id)), **changed)
 
 
+def get(journal: Journal, query_id: str, caller: Caller | None = None) -> Record | None:
+    return asyncio.run(journal.get(query_id, caller))
+
+
 # --- Writing -------------------------------------------------------------------------------------
 
 
@@ -129,7 +137,7 @@ def test_what_is_read_is_what_was_written(journal: Journal, store: Store) -> Non
     journal.add(made)
     assert journal.flush()
     other = Journal(store, PatternDetector)  # type: ignore[arg-type]
-    found = other.get(made.query_id)
+    found = get(other, made.query_id)
     assert found is not None and found.at == made.at
     assert str(row_of(replace(found, at=made.at))) == str(row_of(made))
     assert not found.masked and found.items == {"a", "b"}
@@ -151,7 +159,7 @@ def test_a_query_is_found_before_it_is_written(store: Store) -> None:
     made = record()
     started = time.monotonic()
     journal.add(made)
-    assert journal.get(made.query_id) is made
+    assert get(journal, made.query_id) is made
     assert time.monotonic() - started < PATIENCE_S, "nobody waits for the detector"
     begin.set()
     journal.close()
@@ -162,19 +170,52 @@ def test_a_query_of_another_process_is_waited_for(journal: Journal, store: Store
     other = Journal(store, PatternDetector, every_s=0.3)  # type: ignore[arg-type]
     made = record()
     other.add(made)
-    found = journal.get(made.query_id, PATIENCE_S)
+    found = get(journal, made.query_id)
     assert found is not None and found.query_id == made.query_id
     other.close()
 
 
+def aged(seconds: float) -> str:
+    """An id that was made so long ago."""
+    return f"{int((time.time() - seconds) * 1000):012x}" + new_id()[12:]
+
+
 def test_unknown_ids_are_not_waited_for_unless_they_are_new(journal: Journal) -> None:
-    old = f"{int(time.time() - 60) * 1000:012x}" + new_id()[12:]
-    ahead = f"{int(time.time() + 600) * 1000:012x}" + new_id()[12:]
     started = time.monotonic()
-    for strange in (old, "x", "' OR '1' = '1", "", "é" * 32):
-        assert journal.get(strange, patience_s=PATIENCE_S / 2) is None
-    assert time.monotonic() - started < PATIENCE_S / 2
-    assert journal.get(ahead, patience_s=0.05) is None
+    strange = ("x", "' OR '1' = '1", "", "é" * 32, "f" * 12 + new_id()[12:], "0" * 32)
+    for each in (aged(60), aged(-600), aged(-5), *strange):
+        assert get(journal, each) is None
+    assert time.monotonic() - started < journal._patience_s
+
+
+def test_anothers_query_is_looked_for_as_long_as_a_missing_one(store: Store) -> None:
+    journal = Journal(store, PatternDetector, 0.02, patience_s=0.6)  # type: ignore[arg-type]
+    mine = recorded(retrieval(), document(), Caller(user="p-1"))
+    journal.add(mine)
+    assert get(journal, mine.query_id, Caller(user="p-1")) is not None
+    for query_id in (lambda: mine.query_id, new_id):
+        started = time.monotonic()
+        assert get(journal, query_id(), Caller(user="p-2")) is None
+        assert time.monotonic() - started > 0.4
+    journal.close()
+
+
+def test_few_wait_and_they_take_no_thread_of_the_searches(store: Store) -> None:
+    journal = Journal(store, PatternDetector, patience_s=0.6)  # type: ignore[arg-type]
+
+    async def ask() -> tuple[int, float]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        waiting = [asyncio.create_task(journal.get(new_id())) for _ in range(40)]
+        await asyncio.sleep(0.3)
+        begun = time.monotonic()
+        await asyncio.to_thread(lambda: None)
+        took = time.monotonic() - begun
+        left = sum(not each.done() for each in waiting)
+        assert await asyncio.gather(*waiting) == [None] * 40
+        return left, took
+
+    left, took = asyncio.run(ask())
+    assert left == queries._MOST_WAITING and took < 0.3 and journal._waiting == 0
 
 
 def test_the_oldest_are_dropped_and_counted_when_too_many_wait(
@@ -250,7 +291,7 @@ def test_no_private_value_reaches_the_table(journal: Journal, store: Store) -> N
     assert journal.flush()
     written = "".join(map(str, store.queries.rows())).lower()
     assert "ada@x.org" not in written and "lovelace" not in written and "'ada'" not in written
-    found = journal.get(made.query_id, PATIENCE_S)
+    found = get(journal, made.query_id)
     assert found is not None and found.masked
     assert found.request["text"] == "mail of <EMAIL_ADDRESS>"
     assert found.request["where"] == "owner = '<EMAIL_ADDRESS>' AND width > 5"
@@ -260,10 +301,10 @@ def test_no_private_value_reaches_the_table(journal: Journal, store: Store) -> N
     }
     assert found.results[0]["matched"] == ["mail"]
     assert explanation(found)["masked"] and difference(found, document())["masked"]
-    heard_again = journal.get(spoken.query_id)
+    heard_again = get(journal, spoken.query_id)
     assert heard_again is not None and heard_again.request["guess"]["text"] == "call <PERSON> now"
     assert heard_again.answer["asked"]["text"] == "call <PERSON> now"
-    unchanged = journal.get(clean.query_id)
+    unchanged = get(journal, clean.query_id)
     assert unchanged is not None and not unchanged.masked
 
 
@@ -307,18 +348,25 @@ def test_hidden_items_are_counted_and_never_named() -> None:
 def test_a_cached_answer_is_explained_by_the_query_that_it_repeats(
     journal: Journal,
 ) -> None:
-    first = record()
-    again = repeated(Query("red boat"), document(cached="results"), first.query_id)
+    ada, bob = Caller(user="p-1"), Caller(user="p-2")
+    first = recorded(retrieval(), document(), ada)
+    again = repeated(Query("red boat"), document(cached="results"), first.query_id, ada)
+    others = repeated(Query("red boat"), document(cached="results"), first.query_id, bob)
     lost = repeated(Query("red boat"), document(cached="results"), new_id())
-    for each in (first, again, lost):
+    for each in (first, again, others, lost):
         journal.add(each)
     assert journal.flush()
-    found = journal.get(again.query_id)
-    assert found is not None and found.repeats == first.query_id
+    found = get(journal, again.query_id, ada)
+    assert found is not None
     told = explanation(found)
+    assert told["repeats"] == first.query_id
     assert told["cached"] == "results" and told["candidates"] == explanation(first)["candidates"]
-    without = journal.get(lost.query_id)
+    of_bob = get(journal, others.query_id, bob)
+    assert of_bob is not None and explanation(of_bob)["candidates"] == told["candidates"]
+    assert first.query_id not in str(explanation(of_bob)), "ids tell when somebody asked"
+    without = get(journal, lost.query_id)
     assert without is not None and explanation(without)["candidates"] == []
+    assert explanation(without)["repeats"] is None
 
 
 # --- Replaying -----------------------------------------------------------------------------------
@@ -343,7 +391,7 @@ def test_a_replay_asks_with_the_same_vectors_rights_and_kinds_of_media(journal: 
     )
     journal.add(made)
     assert journal.flush()
-    found = journal.get(made.query_id, PATIENCE_S)
+    found = get(journal, made.query_id)
     assert found is not None
     again, encoded, who = replayed_query(found)
     assert who == caller and again.literal == query.literal and again.guess == query.guess
@@ -391,7 +439,7 @@ def test_a_replay_on_the_release_that_answered_is_the_same(
         made = recorded(answered, as_document(answered, new_id()))
         journal.add(made)
         assert journal.flush()
-        kept = journal.get(made.query_id)
+        kept = await journal.get(made.query_id)
         assert kept is not None
         again, encoded, _ = replayed_query(kept)
 
@@ -413,10 +461,15 @@ def test_a_replay_on_the_release_that_answered_is_the_same(
 
 
 @pytest.fixture
-def feedback(store: Store, journal: Journal) -> Iterator[Feedback]:
+def feedback(store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feedback]:
+    monkeypatch.setattr(journal, "_patience_s", 0.0)
     made = Feedback(store, journal, every_s=0.02)
     yield made
     made.close()
+
+
+def say(feedback: Feedback, *said: Any, **how: Any) -> None:
+    asyncio.run(feedback.add(*said, **how))
 
 
 def test_feedback_is_taken_of_what_was_answered_alone(
@@ -424,20 +477,27 @@ def test_feedback_is_taken_of_what_was_answered_alone(
 ) -> None:
     mine = recorded(retrieval(query=Query("red boat", offset=10)), document(), Caller(user="p-1"))
     journal.add(mine)
-    feedback.add(mine.query_id, "b", "click", user="p-1")
-    feedback.add(mine.query_id, "a", "good", 3, user="p-1")
+    anyone = Caller(region="us")
+    unnamed = recorded(retrieval(), document(), anyone)
+    journal.add(unnamed)
+    ada, bob = Caller(user="p-1"), Caller(user="p-2")
+    say(feedback, mine.query_id, "b", "click", caller=ada)
+    say(feedback, mine.query_id, "a", "good", 3, caller=ada)
+    say(feedback, unnamed.query_id, "a", "bad", caller=anyone)
     refused: list[tuple[Any, ...]] = [
-        (new_id().replace(new_id()[:4], "0000", 1), "a", "click", 1, "p-1"),
-        (mine.query_id, "a", "click", 1, "p-2"),
+        (aged(60), "a", "click", 1, ada),
+        (mine.query_id, "a", "click", 1, bob),
         (mine.query_id, "a", "click", 1, None),
-        (mine.query_id, "c", "click", 1, "p-1"),
-        (mine.query_id, "a", "love", 1, "p-1"),
-        (mine.query_id, "a", "click", 0, "p-1"),
+        (unnamed.query_id, "a", "click", 1, Caller(region="eu")),
+        (unnamed.query_id, "c", "click", 1, Caller(region="eu")),
+        (mine.query_id, "c", "click", 1, ada),
+        (mine.query_id, "a", "love", 1, ada),
+        (mine.query_id, "a", "click", 0, ada),
     ]
     told = set()
     for arguments in refused:
         with pytest.raises(BadInput) as error:
-            feedback.add(*arguments)
+            say(feedback, *arguments)
         told.add(str(error.value))
     assert len(told) == 4, "another's query is told like one that never was"
     assert feedback.flush()
@@ -448,6 +508,7 @@ def test_feedback_is_taken_of_what_was_answered_alone(
             [
                 {"item_id": "b", "kind": "click", "position": 12, "user": "p-1"},
                 {"item_id": "a", "kind": "good", "position": 3, "user": "p-1"},
+                {"item_id": "a", "kind": "bad", "position": 1, "user": None},
             ],
         )
     )
@@ -470,7 +531,7 @@ def test_labels_grade_by_the_newest_verdict_then_by_clicks(
         (private, "a", "good"),
         (picture, "a", "good"),
     ):
-        feedback.add(each.query_id, item, kind)  # type: ignore[arg-type]
+        say(feedback, each.query_id, item, kind)
     assert journal.flush() and feedback.flush()
     assert graded(store) == [("red boat", {"a": 0, "b": 1}), (None, {"a": 2})]
     store.ledger.append([{"event": "erased", "item_id": "b", "at": outcomes.now()}])
@@ -485,6 +546,8 @@ def graded(store: Store) -> list[tuple[str | None, dict[str, int]]]:
 # --- Erasure and age -----------------------------------------------------------------------------
 
 GONE, LEFT = 7, 3
+# Nothing was encoded, since vectors were given.
+GIVEN = [{"step": "encode", "at_ms": 0.25, "ms": 0.0, "parts": {}}]
 
 
 def telling(number: int, like: str | None = None) -> Record:
@@ -496,8 +559,9 @@ def telling(number: int, like: str | None = None) -> Record:
     return replace(record(), results=[shown]) if like is None else asked_by(like)
 
 
-def asked_by(like: str) -> Record:
-    return recorded(retrieval(), document(), like=like)
+def asked_by(*like: str, hop: Hop | None = None) -> Record:
+    given = replace(retrieval().encoded, like=like)
+    return recorded(retrieval(encoded=given), document(trace=GIVEN), hop=hop)
 
 
 def test_nothing_in_the_journal_tells_of_a_purged_item(
@@ -506,16 +570,17 @@ def test_nothing_in_the_journal_tells_of_a_purged_item(
     settings = Settings(home=tmp_path)
     stocked.stock(store, range(10))
     stocked.release(store, settings)
-    others = [record(), telling(LEFT)]
+    gone, left, hop = stocked.item_id(GONE), stocked.item_id(LEFT), Hop("image", 0.5)
+    others = [record(), telling(LEFT), asked_by(left, hop=hop)]
     title = recorded(retrieval(query=Query(f"Title {GONE:05d} of somebody")), document())
     vector = replace(record(), probes={"visual": Probe(stocked.vector(GONE), "pictures")})
-    doomed = [telling(GONE), asked_by(stocked.item_id(GONE)), title, vector]
+    doomed = [telling(GONE), asked_by(gone), asked_by(left, gone, hop=hop), title, vector]
     short = recorded(retrieval(query=Query(f"tagged{GONE:05d}")), document())
     for each in (*others, *doomed, short):
         journal.add(each)
         assert journal.flush()
-    feedback.add(doomed[0].query_id, stocked.item_id(GONE), "good")
-    feedback.add(others[1].query_id, stocked.item_id(LEFT), "good")
+    say(feedback, doomed[0].query_id, stocked.item_id(GONE), "good")
+    say(feedback, others[1].query_id, stocked.item_id(LEFT), "good")
     assert feedback.flush()
     held = {what for some in journal_traces(tmp_path).values() for what in some}
     assert held >= {"id", "uri", "title", "vector"}
@@ -524,15 +589,42 @@ def test_nothing_in_the_journal_tells_of_a_purged_item(
     assert proof is not None and proof.searched["delta/queries"].decoded >= 1
     # A tag is a word that anyone may ask for.
     assert {what for some in journal_traces(tmp_path).values() for what in some} == {"tag"}
-    left = store.queries.read(["query_id"])["query_id"].to_pylist()
-    assert set(left) == {each.query_id for each in (*others, short)}
+    assert asked(store) == {each.query_id for each in (*others, short)}
     assert store.feedback.rows(["item_id"]) == [{"item_id": stocked.item_id(LEFT)}]
     # What still waited in some process while the purge was done.
     journal.add(telling(GONE))
     journal.add(record())
     assert journal.flush()
     assert {what for some in journal_traces(tmp_path).values() for what in some} == {"tag"}
-    assert store.queries.read(["query_id"]).num_rows == 4
+    assert store.queries.read(["query_id"]).num_rows == 5
+
+
+def asked(store: Store) -> set[str]:
+    return {*store.queries.read(["query_id"])["query_id"].to_pylist()}
+
+
+def test_queries_that_do_not_name_whose_vectors_they_hold_go_with_the_first_purge(
+    tmp_path: Path, store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path)
+    stocked.stock(store, range(2))
+    stocked.release(store, settings)
+    known = record()
+    old = replace(asked_by("x"), request=known.request)
+    for each in (known, old):
+        journal.add(each)
+    assert journal.flush()
+    ledger.erase(store, [stocked.item_id(1)], "asked to")
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "unnamed", lambda store: [])
+        with pytest.raises(MediadexError, match="1 queries with vectors of items that they do not"):
+            purge(store, settings, grace_s=0)
+    assert purge(store, settings, grace_s=0) and asked(store) == {known.query_id}
+
+
+def test_an_item_is_read_as_older_versions_wrote_it() -> None:
+    row = row_of(asked_by("x")) | {"request": to_json(record().request | {"like": "x"}).decode()}
+    assert record_of(row).request["like"] == ["x"] and "x" in record_of(row).items
 
 
 def journal_traces(home: Path) -> dict[str, set[str]]:
@@ -547,7 +639,7 @@ def test_old_queries_go_and_small_files_are_merged(
     for each in (old, record(), record(), record()):
         journal.add(each)
         assert journal.flush()
-    feedback.add(old.query_id, "a", "click")
+    say(feedback, old.query_id, "a", "click")
     assert feedback.flush()
 
     def files() -> int:
@@ -558,7 +650,7 @@ def test_old_queries_go_and_small_files_are_merged(
     report = tidy(store, Settings(home=tmp_path, keep_query_days=30), ())
     assert report.rows_removed == 1 and files() == 0
     assert store.queries.read(["query_id"]).num_rows == 3
-    assert journal.get(old.query_id) is None
+    assert get(journal, old.query_id) is None
     assert labels(store) == []
 
 

@@ -215,5 +215,5 @@ def test_words_asked_of_sounds_alone_are_told_what_to_ask_with(tmp_path: Path) -
     toy.catalog(store, [1])
     store.channel("audio", toy.MODEL).upsert(made)
     publish(store, {"audio": ModelChoice("toy", toy.MODEL)}, settings)
-    with pytest.raises(BadInput, match="it has audio, and none .* ask with other media"):
+    with pytest.raises(BadInput, match=r"it has audio, and none .* ask with other media"):
         asyncio.run(SearchService(store, settings).search(Query("a bell")))

@@ -1,7 +1,11 @@
 """Re-ranking: what a second look changes, what it leaves alone, and models by name."""
 
+import asyncio
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from checkpoints import bert_config, save_tokenizer
@@ -9,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ModelUnavailable
+from pipelines.search.asked.query import Query
 from pipelines.search.fusion.reranking import (
     RERANK,
     LexicalReranker,
@@ -17,6 +22,9 @@ from pipelines.search.fusion.reranking import (
     reranker,
 )
 from pipelines.search.fusion.scores import Scored, in_order
+from pipelines.search.retrieval import Retrieval, run
+from pipelines.search.stages import rerank as stage
+from pipelines.settings import Settings
 
 
 def ranking(*scores: float) -> list[Scored]:
@@ -63,6 +71,37 @@ def test_what_cannot_be_read_stands_between_what_fits_and_what_does_not() -> Non
     assert ids(rerank(alike, {"c": 0.0, "d": 1.0}, 0.5)) == "dabefc"
     assert rerank(SIX, {}, 0.5) == SIX
     assert rerank(SIX, {"f": 1.0}, 0.0) == SIX
+
+
+def test_only_so_many_are_read_and_what_follows_stays_below_them_in_order() -> None:
+    before = ranking(0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+    after = rerank(before, dict.fromkeys("abcdef", 0.0) | {"c": 1.0, "f": 1.0}, 0.5, depth=4)
+    assert ids(after) == "cabdef" and after == in_order(after)
+    assert [each.score for each in after[4:]] == pytest.approx([0.25, 0.2])
+    assert all(RERANK not in each.channels for each in after[4:])
+    assert rerank(before, {"e": 1.0}, 0.5, depth=4) == before, "none that is read has a passage"
+
+
+def test_what_was_asked_in_other_words_is_read_for_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, int]] = []
+
+    class Tables:
+        async def texts(self, item_ids: list[str], most: int) -> dict[str, list[str]]:
+            return {each: ["a boat"] for each in item_ids}
+
+    def scores(judge: Any, words: str, passages: Mapping[str, Any]) -> dict[str, float]:
+        read.append((words, len(passages)))
+        return {}
+
+    monkeypatch.setattr(stage, "item_scores", scores)
+    searcher: Any = SimpleNamespace(engine=None, tables=Tables())
+    for text, reworded, offset in (("where is the boat", "boat", 0), ("boat", None, 60)):
+        query = Query(text, reranker="lexical", k=10, offset=offset)
+        many = [Scored.of(f"{number:03d}", {"visual": 1 - number / 100}) for number in range(80)]
+        asked = Retrieval(query, searcher, Settings(), reworded=reworded, ranked=many)
+        asyncio.run(run(asked, [stage.Rerank()]))
+        assert len(asked.ranked) == 80
+    assert read == [("boat", 50), ("boat", 50)]
 
 
 @pytest.mark.parametrize(

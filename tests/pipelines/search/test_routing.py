@@ -1,7 +1,7 @@
 """Plans that look at a part first: cheap channels, or the domains that a router chooses."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,9 +125,19 @@ def topic(domain: int, number: int = 0) -> int:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Eight domains of three topics each, and items without a domain; hats belong to the us."""
-    settings = Settings(home=tmp_path_factory.mktemp("shop"), refuse_nonsense=False)
+    return _shop(tmp_path_factory.mktemp("shop"), DOMAINS)
+
+
+@pytest.fixture(scope="module")
+def without_hats(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same without its last domain."""
+    return _shop(tmp_path_factory.mktemp("hatless"), DOMAINS[:-1])
+
+
+def _shop(home: Path, domains: Sequence[str]) -> Settings:
+    settings = Settings(home=home, refuse_nonsense=False)
     store = Store(settings.root)
-    for domain, name in enumerate(DOMAINS):
+    for domain, name in enumerate(domains):
         numbers = range(100 * domain, 100 * domain + EACH)
         centres = [topic(domain, number % TOPICS) for number in numbers]
         _put(store, numbers, centres, name, "us" if name == "hats" else "eu")
@@ -168,11 +178,21 @@ def test_a_query_is_asked_in_the_domain_that_it_is_about(shop: Settings) -> None
 
 
 def test_items_without_a_domain_are_always_asked(shop: Settings) -> None:
-    # Whoever may not see hats is not told that there are any, either.
-    caller = Caller(region="eu")
-    [seen, alien] = (ask(shop, by_domain(7, k=1), caller=each)[0] for each in (None, caller))
-    assert seen["domains"] == ["hats"]
-    assert alien["domains"] == [] and ids(alien) == [item_id(LOOSE[0])]
+    [answer] = ask(shop, by_domain(7))
+    assert answer["domains"] == ["hats"] and item_id(LOOSE[0]) in ids(answer)
+
+
+@pytest.mark.parametrize("k", [1, 10, 35])
+def test_who_may_not_see_a_domain_is_answered_as_if_there_were_none(
+    shop: Settings, without_hats: Settings, k: int
+) -> None:
+    [there, gone] = (
+        ask(home, by_domain(7, k=k), by_domain(1, k=k), caller=Caller(region="eu"))
+        for home in (shop, without_hats)
+    )
+    for name in ("domains", "widened"):
+        assert [each[name] for each in there] == [each[name] for each in gone]
+    assert [*map(ids, there)] == [*map(ids, gone)] and item_id(LOOSE[0]) in ids(there[0])
 
 
 def test_what_is_about_no_domain_is_asked_in_all(

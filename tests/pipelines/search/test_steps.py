@@ -76,7 +76,7 @@ def test_diversity_puts_twins_apart(store: Store) -> None:
 def test_what_one_channel_found_is_scored_in_the_others_too(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", 1)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 4)
     toy.catalog(store, range(40))
     names = ("visual", "caption")
     for channel, offset in zip(names, (0, 100), strict=True):

@@ -63,6 +63,7 @@ def opened(folder: Path) -> Iterator[Home]:
         fill(home.store, IN_EU, region="eu")
         fill(home.store, IN_US, region="us")
         publish(home.store, CHOICES, home.settings)
+        patch.setattr(home.service._journal, "_patience_s", 0.0)
         home.run(home.service.start())
         yield home
         home.close()

@@ -59,8 +59,8 @@ class Access:
             raise HTTPException(503, "the tokens of this home cannot be read now") from None
         if caller is None:
             told = (
-                "the home of this server is not there, so nobody is let in: bring it back or, if it "
-                "is new, run `mediadex index FOLDER` first"
+                "the home of this server is not there, so nobody is let in: bring it back, or if "
+                "it is new, run `mediadex index FOLDER` first"
                 if self._needed is None
                 else "send a valid token as `Authorization: Bearer TOKEN`; the operator of this "
                 "home makes one with `mediadex tokens add`"

@@ -153,15 +153,14 @@ class LiveValues:
             values = self._values
         return {item_id: values[item_id] for item_id in item_ids if item_id in values}
 
-    def passing(self, item_ids: Sequence[str], where: str, allowed: Allowed) -> set[str]:
-        """Return those of some items that a filter lets pass now, where it names live keys.
+    def are_named_in(self, where: str) -> bool:
+        """Tell whether a filter asks of live values; all else that it asks of is of the release."""
+        return not fields_of(where).isdisjoint(self._keys)
 
-        Others are as old as the rows that were filtered, and all of them pass.
-        """
-        named = fields_of(where)
-        if named.isdisjoint(self._keys):
-            return set(item_ids)
-        columns = ["item_id", "extra", *sorted(named.intersection(COLUMNS) - {"item_id"})]
+    def passing(self, item_ids: Sequence[str], where: str, allowed: Allowed) -> set[str]:
+        """Return those of some items that a filter lets pass now."""
+        named = fields_of(where).intersection(COLUMNS) - {"item_id"}
+        columns = ["item_id", "extra", *sorted(named)]
         facts = self._store.items.read(columns, _shown(item_ids, allowed))
         return matching(facts, compile_filter(where)).intersection(item_ids)
 

@@ -51,8 +51,8 @@ class Retrieval:
     `given` are vectors that are asked with instead of encoding the query: those of an indexed item
     or of a query of the past. `at` is the moment that the age of items is counted from.
 
-    Where a page lies beyond the end of a ranking, the next one is made at a
-    greater `depth` and goes on after what is `settled`; `first` is how many the first one held.
+    Where a page lies beyond the end of a ranking, the next one is made at a greater `depth` and
+    goes on after what is `settled`; `first` is how many the first one held.
     """
 
     query: Query

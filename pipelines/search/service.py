@@ -353,7 +353,7 @@ class SearchService:
         self, results: Sequence[Document], where: str | None, view: View
     ) -> Sequence[Document]:
         """Return the results that a filter on live keys lets pass now, too."""
-        if not where:
+        if not where or not self._live_now.are_named_in(where):
             return results
         ids = [each["item_id"] for each in results]
         passing = await asyncio.to_thread(self._live_now.passing, ids, where, view.known)

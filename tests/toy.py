@@ -118,12 +118,13 @@ def fill(store: Store, numbers: Iterable[int], identity: Identity = MODEL, **val
     made = rows(numbers, identity, **values)
     catalog(store, numbers)
     store.channel("visual", identity).upsert(made)
-    store.passages.upsert([_passage(each) | {"text": f"word{each['item_id']}"} for each in made])
+    store.passages.upsert([passage(each, f"word{each['item_id']}") for each in made])
 
 
-def _passage(row: dict[str, Any]) -> dict[str, Any]:
+def passage(row: dict[str, Any], text: str, source: str = "ocr") -> dict[str, Any]:
+    """A row of passages that says something where a row of vectors stands."""
     kept = {name: value for name, value in row.items() if name not in ("identity", "vector")}
-    return kept | {"source": "ocr"}
+    return kept | {"source": source, "text": text}
 
 
 def put_all(store: Store, kind: str, numbers: Iterable[int], *channels: str) -> None:
@@ -139,9 +140,7 @@ def put_all(store: Store, kind: str, numbers: Iterable[int], *channels: str) -> 
     for channel in channels:
         store.channel(channel, MODEL).upsert([*made.values()])
     if "ocr" in channels:
-        store.passages.upsert(
-            [_passage(made[item]) | {"text": str(number)} for item, number in items.items()]
-        )
+        store.passages.upsert([passage(made[item], str(number)) for item, number in items.items()])
 
 
 def catalog(store: Store, numbers: Iterable[int]) -> None:

@@ -108,8 +108,7 @@ def stocked(path: Path) -> Settings:
         region = "us" if item_id == "secret" else "eu"
         row = toy.row(item_id, "body", number, kind="text", region=region)
         store.channel("visual", toy.MODEL).upsert([row])
-        kept = {name: value for name, value in row.items() if name not in ("identity", "vector")}
-        made.append(kept | {"source": "ocr" if item_id == "receipt" else "body", "text": text})
+        made.append(toy.passage(row, text, "ocr" if item_id == "receipt" else "body"))
         fact = {"item_id": item_id, "batch": "b", "kind": "text", "region": region}
         store.items.append([fact | {"origins": [], "deleted": False}])
     store.passages.upsert(made)

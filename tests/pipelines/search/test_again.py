@@ -115,9 +115,8 @@ def test_words_matched_are_those_that_were_asked_with_now(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(factory, "image_encoder", Counting)
-    passage = toy.row(item_id(3), "image", 3) | {"source": "ocr", "text": "red boats in a row"}
-    del passage["identity"], passage["vector"]
-    home.store.passages.upsert([passage])
+    said = toy.passage(toy.row(item_id(3), "image", 3), "red boats in a row")
+    home.store.passages.upsert([said])
     publish(home.store, CHOICES, home.settings)
     alike = Home(home.settings.model_copy(update={"semantic_cache": True}))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import DIMENSION, MODEL, OTHER, item_id, row, rows, vector
@@ -164,9 +165,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def passage(item: str, segment: str, text: str) -> dict[str, Any]:
     made = row(item, segment, 0, region="us" if item == item_id(61) else "eu")
-    return {each: made[each] for each in made if each not in ("identity", "vector")} | {
-        "text": text
-    }
+    return toy.passage(made, text)
 
 
 def opened(store: Store) -> LanceEngine:

@@ -29,6 +29,23 @@ PARTS = {
 }
 
 
+@pytest.fixture
+def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A home of a film, whose parts are still to be put there."""
+    toy.use(monkeypatch)
+    store = Store(str(tmp_path))
+    store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])
+    return store
+
+
+def asked(store: Store, *channels: str) -> dict[str, Any]:
+    """Release the film, and ask for it."""
+    settings = Settings(home=Path(store.root), refuse_nonsense=False)
+    publish(store, dict.fromkeys(channels, ModelChoice("toy", toy.MODEL)), settings)
+    (result,) = asyncio.run(SearchService(store, settings).search(Query("3")))["results"]
+    return result
+
+
 @pytest.mark.parametrize(
     ("matching", "shown"),
     [
@@ -42,19 +59,13 @@ PARTS = {
     ],
 )
 def test_the_part_that_contributed_most_is_the_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matching: tuple[str, ...], shown: str | None
+    film: Store, matching: tuple[str, ...], shown: str | None
 ) -> None:
-    toy.use(monkeypatch)
-    settings = Settings(home=tmp_path, refuse_nonsense=False)
-    store = Store(settings.root)
-    store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])
     for channel, (segment, start_s) in PARTS.items():
         times = {} if start_s is None else {"start_s": start_s, "end_s": start_s + 3}
         made = toy.row("film", segment, 3 if channel in matching else 9, kind="video", **times)
-        store.channel(channel, toy.MODEL).upsert([made])
-    publish(store, {name: ModelChoice("toy", toy.MODEL) for name in CHANNELS}, settings)
-    answer = asyncio.run(SearchService(store, settings).search(Query("3")))
-    segment = answer["results"][0]["segment"]
+        film.channel(channel, toy.MODEL).upsert([made])
+    segment = asked(film, *CHANNELS)["segment"]
     if shown is None:
         assert segment is None
         return
@@ -69,21 +80,13 @@ def test_the_part_that_contributed_most_is_the_moment(
     }
 
 
-def test_matched_words_are_told_with_the_part_that_holds_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    toy.use(monkeypatch)
-    settings = Settings(home=tmp_path, refuse_nonsense=False)
-    store = Store(settings.root)
-    store.items.append([{"item_id": "film", "batch": "b", "kind": "video", "deleted": False}])
+def test_matched_words_are_told_with_the_part_that_holds_them(film: Store) -> None:
     times = {"start_s": 8.5, "end_s": 11.5}
     shown = toy.row("film", "keyframe-0000004.000", 3, kind="video", start_s=4.0, end_s=6.0)
     said = toy.row("film", "speech-0002", 3, kind="video", **times)
-    store.channel("visual", toy.MODEL).upsert([shown])
-    columns = {name: said[name] for name in said if name not in ("identity", "vector")}
-    store.passages.upsert([columns | {"text": "3 teapots"}])
-    publish(store, {"visual": ModelChoice("toy", toy.MODEL)}, settings)
-    (result,) = asyncio.run(SearchService(store, settings).search(Query("3")))["results"]
+    film.channel("visual", toy.MODEL).upsert([shown])
+    film.passages.upsert([toy.passage(said, "3 teapots")])
+    result = asked(film, "visual")
     assert result["top_channel"] == "visual" and result["segment"]["start_s"] == 4.0
     assert result["matched"] == ["3"] and result["matched_in"] == {
         "segment": "speech-0002",

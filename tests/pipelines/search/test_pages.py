@@ -42,7 +42,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
             ]
         )
     told = [
-        toy._passage(row) | {"text": "1000 " * (n % 7 + 1) + f"word {n}"}
+        toy.passage(row, "1000 " * (n % 7 + 1) + f"word {n}")
         for n, row in zip(range(0, COUNT, 5), toy.rows(range(0, COUNT, 5)), strict=True)
     ]
     store.passages.upsert(told)
